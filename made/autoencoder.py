@@ -1,0 +1,142 @@
+"""The vanilla autoencoder: encode, decode, and three ways not to learn the identity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from made.layers import Linear
+from made.likelihoods import Bernoulli, Likelihood
+from made.masks import check_sizes
+
+__all__ = ["Autoencoder"]
+
+
+class Autoencoder(nn.Module):
+    r"""An encoder to a code and a decoder back to the parameters of a likelihood.
+
+    .. math:: z = f(x), \qquad \hat{x} = g(z), \qquad L(x) = -\sum_{i=1}^{D} \log p(x_i \mid \hat{x}_i)
+
+    With as many code features as variables it may learn the identity. A narrower code (undercomplete) or noise on the
+    input (denoising) prevents that. Its loss looks like a negative log-likelihood but is none: the D factors do not
+    form a distribution over x, because each may depend on the very value it scores.
+
+    Args:
+        n_features: number of variables D.
+        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        code_features: width of the code z, which is linear in the last hidden layer.
+        likelihood: what the decoder's raw outputs mean.
+        noise: None, ("mask", p): each variable is set to 0 with probability p, or ("gaussian", s): normal noise with
+            standard deviation s is added. In training only; the loss compares with the clean input.
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it.
+        TypeError: a size is no integer or the likelihood is none.
+
+    References:
+        Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, ICML 2008.
+
+    Example:
+        >>> model = Autoencoder(64, hidden=(32,), code_features=8)
+        >>> x = torch.zeros(5, 64)
+        >>> model.encode(x).shape, model(x).shape
+        (torch.Size([5, 8]), torch.Size([5, 64, 1]))
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: Sequence[int] = (100,),
+        code_features: int = 32,
+        likelihood: Likelihood | None = None,
+        noise: tuple[str, float] | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        check_sizes(n_features, [*hidden] if isinstance(hidden, (list, tuple)) else hidden)
+        if not isinstance(code_features, int) or code_features < 1:
+            raise ValueError(f"code_features must be an int of at least 1, got {code_features!r}")
+        likelihood = Bernoulli() if likelihood is None else likelihood
+        if not isinstance(likelihood, Likelihood):
+            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
+        if noise is not None and not valid_noise(noise):
+            raise ValueError(f'noise must be None, ("mask", p in [0, 1]) or ("gaussian", s >= 0), got {noise!r}')
+        self.n_features, self.likelihood, self.noise = n_features, likelihood, noise
+        generator = torch.Generator().manual_seed(seed)
+        widths = [n_features * likelihood.n_inputs, *hidden, code_features]
+        self.encoder = perceptron(widths, generator)
+        self.decoder = perceptron([*reversed(widths[1:]), n_features * likelihood.n_params], generator)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Code of x: (..., D) to (..., code_features)."""
+        self.check(x)
+        return self.encoder(self.likelihood.encode(x).flatten(-2))
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Raw parameters of the likelihood: (..., code_features) to (..., D, K)."""
+        return self.decoder(code).unflatten(-1, (self.n_features, self.likelihood.n_params))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw parameters for x, without noise: (..., D) to (..., D, K)."""
+        return self.decode(self.encode(x))
+
+    def loss(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Mean reconstruction loss of a batch in nats, a scalar. Noise enters in training mode only.
+
+        Args:
+            x: clean values, shape (..., D).
+            generator: source of the noise.
+        """
+        self.check(x)
+        inputs = self.likelihood.encode(x)
+        if self.training and self.noise is not None:
+            inputs = self.corrupt(inputs, generator)
+        params = self.decode(self.encoder(inputs.flatten(-2)))
+        return -self.likelihood.log_prob(params, x).mean()
+
+    def corrupt(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Add the chosen noise to encoded inputs of shape (..., D, E).
+
+        Example:
+            >>> model = Autoencoder(4, noise=("mask", 1.0))
+            >>> model.corrupt(torch.ones(1, 4, 1)).sum()
+            tensor(0.)
+        """
+        if self.noise is None:
+            return inputs
+        kind, level = self.noise
+        if kind == "mask":
+            chance = torch.rand(inputs.shape[:-1], generator=generator, dtype=inputs.dtype, device=inputs.device)
+            return inputs * (chance >= level).unsqueeze(-1)
+        noise = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype, device=inputs.device)
+        return inputs + level * noise
+
+    def check(self, x: Tensor) -> None:
+        """Refuse anything but a tensor (..., D) with values in the support."""
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(f"x must be a floating-point tensor, got {getattr(x, 'dtype', type(x).__name__)}")
+        if x.dim() == 0 or x.shape[-1] != self.n_features:
+            raise ValueError(f"x must have shape (..., {self.n_features}), got {tuple(x.shape)}")
+        self.likelihood.check(x)
+
+
+def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Linear layers of the given widths with a ReLU between any two of them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [Linear(before, after, generator=generator), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def valid_noise(noise: object) -> bool:
+    """Whether noise is a pair of a known kind and a sensible level."""
+    if not isinstance(noise, tuple) or len(noise) != 2:
+        return False
+    kind, level = noise
+    return (kind == "mask" and 0 <= level <= 1) or (kind == "gaussian" and 0 <= level < math.inf)

@@ -1,0 +1,142 @@
+"""Three ways to find out who sees whom, and one to find out whether it is a distribution at all."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from made.layers import evaluating
+
+__all__ = [
+    "flip_dependencies",
+    "jacobian_dependencies",
+    "states",
+    "structural_dependencies",
+    "total_probability",
+]
+
+MAX_STATES = 2**20
+
+
+def structural_dependencies(model: Any) -> Tensor:
+    """Proof by masks: entry [i, j] is True if a path of unmasked weights leads from input j to output i.
+
+    Args:
+        model: a MADE; its connectivity in use is examined.
+
+    Returns:
+        Bool, shape (D, D).
+
+    Example:
+        >>> import made
+        >>> structural_dependencies(made.MADE(3, hidden=(4,))).int()
+        tensor([[0, 0, 0],
+                [1, 0, 0],
+                [1, 1, 0]], dtype=torch.int32)
+    """
+    connectivity = model.connectivity
+    reach = connectivity.reachable()
+    return reach if model.direct is None else reach | connectivity.direct_mask()
+
+
+def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
+    r"""Proof by derivatives: entry [i, j] is True if an output for variable i has a slope along input j.
+
+    .. math:: J_{ij} = \frac{\partial a_i}{\partial x_j} \ne 0
+
+    The question is about the architecture, so a float64 copy is examined whose weights are random positive numbers:
+    no ReLU is off and no two paths cancel.
+
+    Args:
+        model: a MADE or an Autoencoder, anything that maps (B, D) to raw parameters (B, D, K).
+        seed: of the positive weights.
+
+    Returns:
+        Bool, shape (D, D).
+    """
+    probe, likelihood = positive_copy(model, seed), model.likelihood
+    inputs = torch.ones(model.n_features * likelihood.n_inputs, dtype=torch.float64)
+    network = probe.network if hasattr(probe, "network") else lambda e: probe.decode(probe.encoder(e))
+    slopes = torch.autograd.functional.jacobian(network, inputs)  # (D, K, D * E)
+    return (slopes.unflatten(-1, (model.n_features, -1)) != 0).any(-1).any(1)
+
+
+def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
+    """Proof by experiment: change variable j, and entry [i, j] is True if any output for variable i moves.
+
+    As in :func:`jacobian_dependencies` a copy with positive weights is examined. Nothing is assumed about the inside
+    of the model: it is only called.
+
+    Args:
+        model: anything that maps (B, D) to raw parameters (B, D, K) and has ``n_features`` and ``likelihood``.
+        seed: of the positive weights.
+
+    Returns:
+        Bool, shape (D, D).
+    """
+    probe, n_features = positive_copy(model, seed), model.n_features
+    # as many equal rows as flips: the same call shape means the same rounding, so that != is exact
+    base = torch.zeros(n_features, n_features, dtype=torch.float64)
+    flipped = base + torch.eye(n_features, dtype=torch.float64)  # row j differs from base in variable j only
+    with torch.no_grad():
+        moved = probe(flipped) != probe(base)  # (D flips, D outputs, K)
+    return moved.any(-1).T
+
+
+def positive_copy(model: Any, seed: int) -> Any:
+    """A float64 copy in evaluation mode whose parameters are random numbers from [0.5, 1.5], scaled by width."""
+    probe = copy.deepcopy(model).double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in probe.parameters():
+            drawn = 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(drawn / parameter.shape[-1])
+    return probe.cpu()
+
+
+def states(model: Any) -> Tensor:
+    """Every possible row of a finite model, shape (S, D), in counting order.
+
+    Raises:
+        ValueError: the support is not finite, or there are more than 2**20 rows.
+
+    Example:
+        >>> import made
+        >>> states(made.MADE(2, hidden=()))
+        tensor([[0., 0.],
+                [0., 1.],
+                [1., 0.],
+                [1., 1.]])
+    """
+    k, n_features = model.likelihood.n_states, model.n_features
+    if k is None:
+        raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {model.likelihood}")
+    if k**n_features > MAX_STATES:
+        raise ValueError(f"model has {k}**{n_features} states, more than the {MAX_STATES} that can be enumerated")
+    rows = torch.cartesian_prod(*[torch.arange(k)] * n_features).reshape(-1, n_features)
+    parameter = next(model.parameters())
+    return rows.to(parameter.device, parameter.dtype)
+
+
+def total_probability(model: Any) -> float:
+    r"""Sum of the probabilities of all states, which must be 1.
+
+    .. math:: \sum_{x} p(x) = \sum_{x} \exp(\log p(x))
+
+    Args:
+        model: anything with ``log_prob``, ``likelihood``, ``n_features`` and parameters.
+
+    Raises:
+        ValueError: the support is not finite, or there are more than 2**20 states.
+
+    Example:
+        >>> import made
+        >>> round(total_probability(made.MADE(8, hidden=(16,)).double()), 12)
+        1.0
+    """
+    with evaluating(model):
+        parts = [model.log_prob(rows).double().exp().sum() for rows in states(model).split(2**14)]
+    return float(torch.stack(parts).sum())

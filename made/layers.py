@@ -1,0 +1,114 @@
+"""Linear layers whose weights are multiplied by a mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Linear", "MaskedLinear", "evaluating"]
+
+
+class Linear(nn.Linear):
+    """A linear layer that draws its initial weights from a generator, never from the global one.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        bias: whether to add a bias.
+        generator: source of the initial weights, uniform in ±1/sqrt(in_features) as in ``torch.nn.Linear``.
+
+    Example:
+        >>> a, b = (Linear(3, 2, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+        >>> torch.equal(a.weight, b.weight)
+        True
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator: torch.Generator) -> None:
+        self._generator: torch.Generator | None = generator
+        super().__init__(in_features, out_features, bias)
+        self._generator = None  # a generator cannot be copied or pickled; it has done its work
+
+    def reset_parameters(self) -> None:
+        """Draw the initial weights; called once, by the constructor."""
+        bound = 1 / math.sqrt(self.in_features)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-bound, bound, generator=self._generator)
+
+
+class MaskedLinear(Linear):
+    r"""A linear layer that ignores the weights its mask forbids.
+
+    .. math:: y = (W \odot M)\, x + b
+
+    The mask is multiplied into a copy of the weights at every call. The weights themselves are never changed, so masks
+    can be exchanged and come back: A, B, then A again gives A's outputs.
+
+    Args:
+        in_features: number of inputs.
+        out_features: number of outputs.
+        bias: whether to add a bias.
+        generator: source of the initial weights.
+
+    References:
+        Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, equation 9, arXiv:1502.03509.
+
+    Example:
+        >>> layer = MaskedLinear(2, 1, generator=torch.Generator().manual_seed(0))
+        >>> layer.set_mask(torch.tensor([[True, False]]))
+        >>> bool(layer(torch.tensor([1.0, 5.0])) == layer(torch.tensor([1.0, -7.0])))
+        True
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator: torch.Generator) -> None:
+        super().__init__(in_features, out_features, bias, generator=generator)
+        self.register_buffer("mask", torch.ones(out_features, in_features), persistent=False)
+
+    def set_mask(self, mask: Tensor) -> None:
+        """Exchange the mask.
+
+        Args:
+            mask: bool, shape (out_features, in_features).
+
+        Raises:
+            ValueError: the shape is another.
+        """
+        if mask.shape != self.weight.shape:
+            raise ValueError(f"mask must have shape {tuple(self.weight.shape)}, got {tuple(mask.shape)}")
+        self.mask = mask.to(self.weight)  # same device and dtype: a bool mask would be converted at every call
+
+    def masked_weight(self) -> Tensor:
+        """The weights that count, shape (out_features, in_features); the others are zero."""
+        return self.weight * self.mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x of shape (..., in_features); returns (..., out_features)."""
+        return F.linear(x, self.masked_weight(), self.bias)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Switch to evaluation (no dropout, no noise, no gradients) and back to what it was before.
+
+    Example:
+        >>> module = nn.Dropout()
+        >>> with evaluating(module):
+        ...     module.training
+        False
+        >>> module.training
+        True
+    """
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(training)

@@ -1,0 +1,260 @@
+"""Who may see whom: orders, degrees and the masks that follow from them.
+
+A mask is a boolean matrix of shape (outputs, inputs), the shape of a linear layer's weight. True keeps a weight.
+Everything here is a pure function of integers: no weights, no randomness beyond an explicit seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+__all__ = ["Connectivity", "build_masks", "degrees_from_order"]
+
+
+def degrees_from_order(order: Tensor) -> Tensor:
+    r"""Number the variables by the step at which each one is generated.
+
+    .. math:: d(\mathrm{order}[t]) = t + 1
+
+    This is the inverse permutation of ``order``, counted from one. The order answers "who comes at step t?", the
+    degrees answer "at which step does variable i come?".
+
+    Args:
+        order: permutation of 0..D-1, shape (D,). ``order[t]`` is the index of the variable generated at step t.
+
+    Returns:
+        Input degrees, shape (D,), a permutation of 1..D.
+
+    Raises:
+        ValueError: ``order`` is no permutation of 0..D-1.
+
+    References:
+        Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, section 4.2, arXiv:1502.03509.
+
+    Example:
+        >>> degrees_from_order(torch.tensor([2, 0, 1]))
+        tensor([2, 3, 1])
+    """
+    order = torch.as_tensor(order)
+    n = order.numel()
+    if order.dim() != 1 or n == 0 or order.is_floating_point() or order.sort().values.tolist() != list(range(n)):
+        raise ValueError(f"order must be a permutation of 0..D-1, got {order.tolist()}")
+    degrees = torch.empty(n, dtype=torch.int64)
+    degrees[order] = torch.arange(1, n + 1)
+    return degrees
+
+
+def build_masks(degrees: Sequence[Tensor]) -> list[Tensor]:
+    r"""Turn degrees into one mask per layer.
+
+    .. math::
+        M^{\text{hidden}}_{kj} = [m(k) \ge m(j)], \qquad M^{\text{output}}_{ik} = [d(i) > m(k)]
+
+    A hidden unit of degree m may use the variables generated at steps 1..m. An output may use what came strictly
+    before it: the one strict inequality that makes the autoencoder a distribution.
+
+    Args:
+        degrees: one integer tensor per layer, inputs first, then the hidden layers. The outputs take the input degrees.
+
+    Returns:
+        One boolean mask of shape (out, in) per hidden layer, then the output mask. With no hidden layer there is
+        only the output mask, and it is the mask of a direct connection.
+
+    References:
+        Germain et al. 2015, equations 12 and 13, arXiv:1502.03509.
+
+    Example:
+        >>> hidden, output = build_masks([torch.tensor([1, 2, 3]), torch.tensor([1, 2])])
+        >>> hidden.int()
+        tensor([[1, 0, 0],
+                [1, 1, 0]], dtype=torch.int32)
+        >>> output.int()
+        tensor([[0, 0],
+                [1, 0],
+                [1, 1]], dtype=torch.int32)
+    """
+    masks = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
+    masks.append(degrees[0][:, None] > degrees[-1][None, :])
+    return masks
+
+
+def even_degrees(n_features: int, hidden: Sequence[int]) -> list[Tensor]:
+    """Spread hidden degrees so that as many allowed dependencies as the narrowest layer permits stay reachable.
+
+    The narrowest layer can hold W distinct degrees. They cut the D variables into W + 1 groups, as equal as possible;
+    only pairs inside one group are lost. Wider layers repeat the same W degrees.
+
+    Example:
+        >>> even_degrees(7, (2,))
+        [tensor([2, 4])]
+        >>> even_degrees(4, (6, 3))
+        [tensor([1, 1, 2, 2, 3, 3]), tensor([1, 2, 3])]
+    """
+    if n_features == 1:  # nothing to see: degree 0, a constant
+        return [torch.zeros(width, dtype=torch.int64) for width in hidden]
+    distinct = min([n_features - 1, *hidden])
+    cuts = torch.arange(1, distinct + 1) * n_features // (distinct + 1)
+    return [cuts[torch.arange(width) * distinct // width] for width in hidden]
+
+
+def random_degrees(n_features: int, hidden: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    """Draw hidden degrees uniformly from the smallest degree of the layer just before to D - 1, as in the paper.
+
+    Example:
+        >>> [m.min().item() >= 1 and m.max().item() <= 3 for m in random_degrees(4, (9, 9), torch.Generator())]
+        [True, True]
+    """
+    degrees: list[Tensor] = []
+    low = min(1, n_features - 1)
+    for width in hidden:
+        degrees.append(torch.randint(low, n_features, (width,), generator=generator))
+        low = int(degrees[-1].min())
+    return degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Connectivity:
+    """An order and the degrees of every layer: the value that decides who may see whom.
+
+    Args:
+        order: permutation of 0..D-1, shape (D,); ``order[t]`` is the variable generated at step t.
+        degrees: one integer tensor per layer, inputs first; ``degrees[0][order[t]] == t + 1``.
+
+    Raises:
+        ValueError: ``order`` is no permutation, ``degrees[0]`` does not follow from it, or a hidden degree is outside
+            0..D-1.
+
+    Example:
+        >>> c = Connectivity.create(3, (4,), order=torch.tensor([2, 0, 1]))
+        >>> c.degrees
+        (tensor([2, 3, 1]), tensor([1, 1, 2, 2]))
+        >>> c.reachable().int()
+        tensor([[0, 0, 1],
+                [1, 0, 1],
+                [0, 0, 0]], dtype=torch.int32)
+        >>> c.coverage()
+        1.0
+    """
+
+    order: Tensor
+    degrees: tuple[Tensor, ...]
+
+    def __post_init__(self) -> None:
+        expected = degrees_from_order(self.order)
+        if not self.degrees or not torch.equal(self.degrees[0], expected):
+            raise ValueError(f"degrees[0] must be {expected.tolist()} for this order, got {self.degrees[:1]}")
+        for layer, hidden in enumerate(self.degrees[1:], start=1):
+            if hidden.dim() != 1 or hidden.numel() == 0 or hidden.min() < 0 or hidden.max() >= len(expected):
+                raise ValueError(f"degrees[{layer}] must lie in 0..{len(expected) - 1}, got {hidden.tolist()}")
+
+    @classmethod
+    def create(
+        cls,
+        n_features: int,
+        hidden: Sequence[int],
+        order: str | Tensor = "natural",
+        degrees: str = "even",
+        seed: int = 0,
+    ) -> Connectivity:
+        """Make a connectivity from its recipe.
+
+        Args:
+            n_features: number of variables D, at least 1.
+            hidden: widths of the hidden layers, possibly empty.
+            order: "natural" (0, 1, .., D-1), "random" (drawn with ``seed``), or a permutation of shape (D,).
+            degrees: "even" (spread over 1..D-1) or "random" (the paper's draw, with ``seed``).
+            seed: the only source of randomness.
+
+        Raises:
+            ValueError: an argument is outside the above; the message names it.
+            TypeError: a size is no integer.
+        """
+        check_sizes(n_features, hidden)
+        generator = torch.Generator().manual_seed(seed)
+        if isinstance(order, str):
+            if order not in ("natural", "random"):
+                raise ValueError(f'order must be "natural", "random" or a permutation of 0..D-1, got {order!r}')
+            random = torch.randperm(n_features, generator=generator)
+            order = random if order == "random" else torch.arange(n_features)
+        inputs = degrees_from_order(order)
+        if len(inputs) != n_features:
+            raise ValueError(f"order must have {n_features} entries, one per feature, got {len(inputs)}")
+        if degrees not in ("even", "random"):
+            raise ValueError(f'degrees must be "even" or "random", got {degrees!r}')
+        if degrees == "even":
+            hidden_degrees = even_degrees(n_features, hidden)
+        else:
+            hidden_degrees = random_degrees(n_features, hidden, generator)
+        return cls(torch.as_tensor(order).clone(), (inputs, *hidden_degrees))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when the order and every layer's degrees are equal."""
+        if not isinstance(other, Connectivity) or len(self.degrees) != len(other.degrees):
+            return False
+        return all(torch.equal(a, b) for a, b in zip(self.degrees, other.degrees, strict=True))
+
+    def __hash__(self) -> int:
+        """Hash of the degrees, which contain the order."""
+        return hash(tuple(tuple(layer.tolist()) for layer in self.degrees))
+
+    @property
+    def n_features(self) -> int:
+        """Number of variables D."""
+        return len(self.order)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers."""
+        return tuple(len(layer) for layer in self.degrees[1:])
+
+    def masks(self) -> list[Tensor]:
+        """One boolean mask (out, in) per hidden layer, then the output mask. See :func:`build_masks`."""
+        return build_masks(self.degrees)
+
+    def direct_mask(self) -> Tensor:
+        """Mask (D, D) of a direct connection from inputs to outputs: strictly earlier variables only."""
+        return build_masks(self.degrees[:1])[0]
+
+    def reachable(self) -> Tensor:
+        r"""Which dependencies survive the layers: bool (D, D), entry [i, j] is True if output i can see input j.
+
+        .. math:: R = [M^{\text{output}} M^{L} \cdots M^{1} > 0]
+
+        The product counts the paths from input j to output i. Direct connections are left out.
+        """
+        first, *others = self.masks()
+        reach = first
+        for mask in others:
+            reach = (mask.float() @ reach.float()) > 0
+        return reach
+
+    def coverage(self, direct: bool = False) -> float:
+        """Fraction of the D(D-1)/2 allowed dependencies that is reachable, 1.0 when there is nothing to reach.
+
+        Args:
+            direct: count direct connections too; they reach every allowed dependency.
+
+        Example:
+            >>> round(Connectivity.create(784, (64,)).coverage(), 3)
+            0.986
+        """
+        allowed = self.n_features * (self.n_features - 1) // 2
+        reach = self.reachable() | self.direct_mask() if direct else self.reachable()
+        return int(reach.sum()) / allowed if allowed else 1.0
+
+
+def check_sizes(n_features: int, hidden: Sequence[int]) -> None:
+    """Refuse sizes that are no positive integers, naming the argument."""
+    if not isinstance(n_features, int) or isinstance(n_features, bool):
+        raise TypeError(f"n_features must be an int, got {n_features!r}")
+    if n_features < 1:
+        raise ValueError(f"n_features must be at least 1, got {n_features}")
+    if isinstance(hidden, (int, str)) or not all(isinstance(h, int) and not isinstance(h, bool) for h in hidden):
+        raise TypeError(f"hidden must be a sequence of ints, such as (500,), got {hidden!r}")
+    if any(h < 1 for h in hidden):
+        raise ValueError(f"hidden sizes must be at least 1, got {tuple(hidden)}")

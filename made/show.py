@@ -1,0 +1,201 @@
+"""What readers look at: source code, images, masks and curves, drawn in one calm style."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from made.masks import Connectivity
+    from made.training import History
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "dependencies",
+    "digest",
+    "figure",
+    "history",
+    "images",
+    "masks",
+    "network",
+    "source",
+]
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c8c8c"  # colour-blind safe
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.labelcolor": "#222222",
+    "axes.titlesize": 10,
+    "axes.prop_cycle": f"cycler('color', {[BLUE, ORANGE, GREEN, PURPLE, GREY]})",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "figure.dpi": 120,
+    "image.interpolation": "nearest",
+}
+
+
+def source(obj: Any) -> Any:
+    """The package's own source of a function, class or module, highlighted; in a notebook, the last line of a cell.
+
+    Example:
+        >>> import made
+        >>> print(source(made.layers.MaskedLinear.masked_weight).data)
+        ```python
+        def masked_weight(self) -> Tensor:
+            \"\"\"The weights that count, shape (out_features, in_features); the others are zero.\"\"\"
+            return self.weight * self.mask
+        ```
+    """
+    from IPython.display import Markdown
+
+    return Markdown(f"```python\n{inspect.cleandoc(chr(10) + inspect.getsource(obj)).strip()}\n```")
+
+
+def digest(x: Tensor, digits: int = 2) -> str:
+    """A short text about the numbers in a figure, so that a test can compare what cannot be seen.
+
+    Example:
+        >>> digest(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+        'shape (2, 2), mean 0.75, min 0.00, max 1.00'
+    """
+    x = torch.as_tensor(x).double()
+    mean, low, high = (f"{v.item():.{digits}f}" for v in (x.mean(), x.min(), x.max()))
+    return f"shape {tuple(x.shape)}, mean {mean}, min {low}, max {high}"
+
+
+def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6, 2.5), **options: Any) -> tuple[Figure, Any]:
+    """``plt.subplots`` in the style of the book."""
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+        return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
+
+
+def images(
+    x: Tensor, columns: int = 10, side: int | None = None, titles: list[str] | None = None, scale: float = 0.7
+) -> Figure:
+    """Draw rows of x, shape (N, D), as square images of values in [0, 1]; NaN is drawn in orange.
+
+    Raises:
+        ValueError: D is no square number and ``side`` is not given.
+    """
+    import matplotlib as mpl
+
+    x = torch.as_tensor(x).detach().cpu()
+    side = side or round(x.shape[-1] ** 0.5)
+    if x.dim() != 2 or x.shape[-1] % side:
+        raise ValueError(f"x must have shape (N, side * width), got {tuple(x.shape)} with side {side}")
+    columns = min(columns, len(x))
+    rows = -(-len(x) // columns)
+    fig, axes = figure(rows, columns, (columns * scale, rows * (scale + (0.25 if titles else 0))), squeeze=False)
+    colours = mpl.colormaps["Greys"].with_extremes(bad=ORANGE)
+    for k, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if k < len(x):
+            ax.imshow(x[k].reshape(side, -1).numpy(), cmap=colours, vmin=0, vmax=1)
+            if titles:
+                ax.set_title(titles[k], fontsize=8)
+    return fig
+
+
+def matrix(ax: Axes, values: Tensor, title: str, xlabel: str, ylabel: str, cmap: str = "Blues") -> None:
+    """Draw a small matrix with one square per entry."""
+    values = torch.as_tensor(values).float()
+    ax.imshow(values.numpy(), cmap=cmap, vmin=0, vmax=1.3, aspect="equal")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    if max(values.shape) <= 12:
+        ax.set_xticks(range(values.shape[1]), [str(j + 1) for j in range(values.shape[1])])
+        ax.set_yticks(range(values.shape[0]), [str(i + 1) for i in range(values.shape[0])])
+        ax.set_xticks([j - 0.5 for j in range(1, values.shape[1])], minor=True)
+        ax.set_yticks([i - 0.5 for i in range(1, values.shape[0])], minor=True)
+        ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def masks(connectivity: Connectivity) -> Figure:
+    """Draw every mask of a connectivity and, last, what they let each output see."""
+    layers = connectivity.masks()
+    names = ["inputs", *(f"hidden {k + 1}" for k in range(len(layers) - 1)), "outputs"]
+    fig, axes = figure(1, len(layers) + 1, (2.3 * (len(layers) + 1), 2.6))
+    for k, mask in enumerate(layers):
+        matrix(axes[k], mask, f"mask {k + 1}", names[k], names[k + 1])
+    matrix(axes[-1], connectivity.reachable(), "who sees whom", "inputs", "outputs", "Oranges")
+    return fig
+
+
+def dependencies(*matrices: Tensor, titles: list[str]) -> Figure:
+    """Draw (D, D) dependency matrices side by side: row i, column j is filled if output i sees input j."""
+    fig, axes = figure(1, len(matrices), (2.4 * len(matrices), 2.6), squeeze=False)
+    for ax, values, title in zip(axes[0], matrices, titles, strict=True):
+        matrix(ax, values, title, "input", "output", "Oranges")
+    return fig
+
+
+def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
+    """Draw units as circles with their degrees and unmasked weights as lines, inputs at the bottom.
+
+    Args:
+        connectivity: at most some ten units per layer are legible.
+        highlight: index of an output; the paths that lead to it are drawn in orange.
+    """
+    degrees, layers = connectivity.degrees, connectivity.masks()
+    n_layers = len(layers) + 1
+    widest = max(len(d) for d in degrees)
+    fig, ax = figure(1, 1, (max(4.0, 0.75 * widest), 1.0 * n_layers))
+
+    def place(layer: int, unit: int, width: int) -> tuple[float, float]:
+        return (unit - (width - 1) / 2) * min(1.6, widest / width), layer
+
+    lit: list[Tensor] = [torch.zeros(len(m), dtype=torch.bool) for m in [layers[0].T, *layers]]
+    if highlight is not None:
+        lit[-1][highlight] = True
+        for k in range(len(layers) - 1, -1, -1):
+            lit[k] = layers[k][lit[k + 1]].any(0)
+    for k, mask in enumerate(layers):
+        for out, inp in mask.nonzero().tolist():
+            ends = [place(k, inp, mask.shape[1]), place(k + 1, out, mask.shape[0])]
+            on = bool(lit[k + 1][out])
+            style = {"color": ORANGE, "linewidth": 1.6, "zorder": 1.5} if on else {"color": "#c8c8c8", "linewidth": 0.8}
+            ax.plot(*zip(*ends, strict=True), **style)
+    for k, labels in enumerate([*degrees, degrees[0]]):
+        for unit, label in enumerate(labels.tolist()):
+            colour = ORANGE if lit[k][unit] else BLUE
+            ax.scatter(*place(k, unit, len(labels)), s=260, color="white", edgecolors=colour, linewidths=1.6, zorder=2)
+            ax.text(*place(k, unit, len(labels)), str(label), ha="center", va="center", fontsize=9, zorder=3)
+    names = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
+    left = -widest / 2 - 0.6
+    for k, name in enumerate(names):
+        ax.text(left, k, name, ha="right", va="center", fontsize=9, color="#444444")
+    ax.set(xlim=(left - 1.2, widest / 2 + 0.3), ylim=(-0.45, n_layers - 0.55))
+    ax.set_axis_off()
+    return fig
+
+
+def history(record: History, ax: Axes | None = None) -> Axes:
+    """Draw training and validation loss per epoch, and the epoch that was kept."""
+    if ax is None:
+        ax = figure(1, 1, (5, 2.6))[1]
+    epochs = range(1, len(record.train) + 1)
+    ax.plot(epochs, record.train, label="training", color=BLUE)
+    if record.valid:
+        ax.plot(epochs, record.valid, label="validation", color=ORANGE)
+        ax.plot(record.best_epoch + 1, record.valid[record.best_epoch], "o", color=ORANGE, label="kept")
+    ax.set(xlabel="epoch", ylabel="loss (nats)")
+    ax.legend()
+    return ax
