@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from made.layers import evaluating
+from made.masks import degrees_from_order
 
 __all__ = [
     "flip_dependencies",
@@ -16,6 +17,7 @@ __all__ = [
     "states",
     "structural_dependencies",
     "total_probability",
+    "violations",
 ]
 
 MAX_STATES = 2**20
@@ -84,6 +86,27 @@ def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
     with torch.no_grad():
         moved = probe(flipped) != probe(base)  # (D flips, D outputs, K)
     return moved.any(-1).T
+
+
+def violations(dependencies: Tensor, order: Tensor) -> list[str]:
+    """Say in words what keeps a dependency matrix from being autoregressive; an empty list if nothing does.
+
+    Args:
+        dependencies: bool (D, D), entry [i, j] is True if output i sees input j.
+        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
+
+    Example:
+        >>> violations(torch.tensor([[False, True], [True, True]]), torch.tensor([0, 1]))
+        ['output 0 sees variable 1, which is generated later', 'output 1 sees variable 1 itself']
+    """
+    degrees = degrees_from_order(order)
+    found = []
+    for i, j in dependencies.nonzero().tolist():
+        if i == j:
+            found.append(f"output {i} sees variable {j} itself")
+        elif degrees[j] > degrees[i]:
+            found.append(f"output {i} sees variable {j}, which is generated later")
+    return found
 
 
 def positive_copy(model: Any, seed: int) -> Any:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLUE",
+    "GREEN",
     "GREY",
     "ORANGE",
+    "autoencoder",
     "dependencies",
     "digest",
     "figure",
@@ -42,7 +44,6 @@ STYLE = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
     "lines.linewidth": 1.8,
-    "legend.frameon": False,
     "figure.dpi": 120,
     "image.interpolation": "nearest",
 }
@@ -81,6 +82,7 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6, 2.5)
     """``plt.subplots`` in the style of the book."""
     import matplotlib.pyplot as plt
 
+    plt.draw_if_interactive()  # loads the backend; inside the context its "interactive" setting would be undone
     with plt.rc_context(STYLE):  # type: ignore[arg-type]
         return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
 
@@ -104,11 +106,15 @@ def images(
     fig, axes = figure(rows, columns, (columns * scale, rows * (scale + (0.25 if titles else 0))), squeeze=False)
     colours = mpl.colormaps["Greys"].with_extremes(bad=ORANGE)
     for k, ax in enumerate(axes.flat):
-        ax.set_axis_off()
-        if k < len(x):
-            ax.imshow(x[k].reshape(side, -1).numpy(), cmap=colours, vmin=0, vmax=1)
-            if titles:
-                ax.set_title(titles[k], fontsize=8)
+        if k >= len(x):
+            ax.set_axis_off()
+            continue
+        ax.imshow(x[k].reshape(side, -1).numpy(), cmap=colours, vmin=0, vmax=1)
+        ax.set(xticks=[], yticks=[])
+        for spine in ax.spines.values():
+            spine.set(visible=True, color="#c8c8c8")
+        if titles:
+            ax.set_title(titles[k], fontsize=8)
     return fig
 
 
@@ -118,8 +124,8 @@ def matrix(ax: Axes, values: Tensor, title: str, xlabel: str, ylabel: str, cmap:
     ax.imshow(values.numpy(), cmap=cmap, vmin=0, vmax=1.3, aspect="equal")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if max(values.shape) <= 12:
-        ax.set_xticks(range(values.shape[1]), [str(j + 1) for j in range(values.shape[1])])
-        ax.set_yticks(range(values.shape[0]), [str(i + 1) for i in range(values.shape[0])])
+        ax.set_xticks(range(values.shape[1]), [str(j) for j in range(values.shape[1])])
+        ax.set_yticks(range(values.shape[0]), [str(i) for i in range(values.shape[0])])
         ax.set_xticks([j - 0.5 for j in range(1, values.shape[1])], minor=True)
         ax.set_yticks([i - 0.5 for i in range(1, values.shape[0])], minor=True)
         ax.grid(which="minor", color="white", linewidth=1.5)
@@ -144,6 +150,33 @@ def dependencies(*matrices: Tensor, titles: list[str]) -> Figure:
     fig, axes = figure(1, len(matrices), (2.4 * len(matrices), 2.6), squeeze=False)
     for ax, values, title in zip(axes[0], matrices, titles, strict=True):
         matrix(ax, values, title, "input", "output", "Oranges")
+    return fig
+
+
+def autoencoder(widths: list[int]) -> Figure:
+    """Draw a vanilla autoencoder as a row of layers, x on the left, the code in the middle, the reconstruction right.
+
+    Args:
+        widths: widths of the encoder from the input to the code; the decoder mirrors them.
+    """
+    layers = [*widths, *reversed(widths[:-1])]
+    fig, ax = figure(1, 1, (6, 2.6))
+    code = len(widths) - 1
+    for k, width in enumerate(layers):
+        colour = ORANGE if k == code else BLUE
+        for unit in range(width):
+            y = unit - (width - 1) / 2
+            for other in range(layers[k + 1]) if k + 1 < len(layers) else ():
+                ax.plot((k, k + 1), (y, other - (layers[k + 1] - 1) / 2), color="#c8c8c8", linewidth=0.8)
+            ax.scatter(k, y, s=160, color="white", edgecolors=colour, linewidths=1.6, zorder=2)
+    top = (max(layers) - 1) / 2 + 0.9
+    above = {"input x": 0, "code z": code, "reconstruction x̂": 2 * code}
+    below = {"encoder f": 0.5 * code, "decoder g": 1.5 * code}
+    for y, labels in ((top, above), (-top, below)):
+        for label, x in labels.items():
+            ax.text(x, y, label, ha="center", va="center", color="#222222")
+    ax.set(xlim=(-0.7, len(layers) - 0.3), ylim=(-top - 0.6, top + 0.6))
+    ax.set_axis_off()
     return fig
 
 
@@ -197,5 +230,5 @@ def history(record: History, ax: Axes | None = None) -> Axes:
         ax.plot(epochs, record.valid, label="validation", color=ORANGE)
         ax.plot(record.best_epoch + 1, record.valid[record.best_epoch], "o", color=ORANGE, label="kept")
     ax.set(xlabel="epoch", ylabel="loss (nats)")
-    ax.legend()
+    ax.legend(frameon=False)
     return ax

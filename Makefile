@@ -1,0 +1,32 @@
+# Two commands do everything on a fresh machine: `make book` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+ENV := .venv/.installed
+
+.PHONY: help book test browser notebooks clean
+
+help:  ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+# Touched after each successful install, so the environment is rebuilt only when the files it depends on change.
+$(ENV): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+book: $(ENV)  ## build the book and print the page to open
+	$(BIN)/python book/build.py
+
+test: $(ENV)  ## lint, types, unit tests, doctests, and every notebook against its stored outputs
+	$(BIN)/ruff check .
+	$(BIN)/mypy made
+	$(BIN)/python -m pytest -m "not browser"
+
+browser: $(ENV)  ## open every page of the built book in Chromium (after `make book`)
+	$(BIN)/python -m pytest -m browser -n 0 tests/book/test_browser.py
+
+notebooks: $(ENV)  ## execute the chapters again, in place
+	$(BIN)/python book/execute.py
+
+clean:  ## remove the environment and everything that was built
+	rm -rf .venv _build book/static/mathjax *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,64 @@
+"""Build the book into _build/html, without a network, and print the page to open: `python book/build.py`."""
+
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+
+
+def copy_mathjax(target):
+    """Copy the 1.7 MB of MathJax that the pages use from the installed `django-static-mathjax`."""
+    source = files("mathjax") / "static" / "mathjax" / "es5"
+    shutil.rmtree(target, ignore_errors=True)
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    (target / fonts).mkdir(parents=True)
+    shutil.copy2(source / "tex-chtml-full.js", target)
+    for font in (source / fonts).iterdir():
+        shutil.copy2(font, target / fonts)
+
+
+def toc_entries(node):
+    """Every page named in a (nested) table of contents.
+
+    >>> list(toc_entries({"root": "index", "parts": [{"chapters": [{"file": "a", "sections": [{"file": "b"}]}]}]}))
+    ['index', 'a', 'b']
+    """
+    if isinstance(node, list):
+        for item in node:
+            yield from toc_entries(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("root", "file"):
+                yield value
+            else:
+                yield from toc_entries(value)
+
+
+def main():
+    # From scratch: Sphinx does not repeat the warnings of unchanged pages, and an old page must not pass for a new one.
+    shutil.rmtree(ROOT / "_build", ignore_errors=True)
+    copy_mathjax(ROOT / "book" / "static" / "mathjax")
+    # -W: warnings are errors; -n: so are references that lead nowhere; --keep-going: report all of them.
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going"]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code:
+        return code
+    pages = [HTML / f"{entry}.html" for entry in toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
+    # Jupyter Book 2 ignores _config.yml, writes no page and still reports success.
+    missing = [str(page) for page in pages if not page.is_file()]
+    if missing:
+        print("Not built, although Jupyter Book reported success:", *missing, sep="\n  ")
+        return 1
+    print(f"\nThe book is built. Open this page in a browser:\n\n    {pages[0]}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Execute chapters in place and write their measured run time into them.
+
+    python book/execute.py                       # all chapters
+    python book/execute.py book/04_made.ipynb    # some
+
+Executing a chapter again leaves the file unchanged unless its results changed.
+"""
+
+import hashlib
+import math
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+BOOK = Path(__file__).resolve().parent
+BUDGET = 60  # seconds a chapter may take on two cores
+SECONDS_STEP, MEMORY_STEP = 5, 0.1
+RUN_TIME = re.compile(r"^\*\*Run time\.\*\*.*$", re.M)
+PEAK_MEMORY = """
+import resource, sys
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def execute(notebook):
+    """Run all cells; return the wall time in seconds and the peak memory of the kernel in GB."""
+    probe = nbformat.v4.new_code_cell(PEAK_MEMORY)
+    notebook.cells.append(probe)  # the kernel itself is asked last, when it knows its peak
+    client = NotebookClient(
+        notebook,
+        timeout=10 * BUDGET,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(BOOK)}},
+    )
+    start = time.perf_counter()
+    client.execute()
+    seconds = time.perf_counter() - start
+    return seconds, int(notebook.cells.pop().outputs[0].text) / 1e9
+
+
+def normalise(notebook):
+    """Drop what differs between two runs or two machines but means nothing."""
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen = set()
+    for cell in notebook.cells:
+        cell.metadata = {key: cell.metadata[key] for key in ("mystnb", "tags") if key in cell.metadata}
+        # An identity made from the text survives a conversion; jupytext would draw a new one at random.
+        identity, salt = "", 0
+        while not identity or identity in seen:
+            identity = hashlib.sha256(f"{salt}{cell.cell_type}{cell.source}".encode()).hexdigest()[:8]
+            salt += 1
+        cell.id = identity
+        seen.add(identity)
+
+
+def with_run_time(text, seconds, memory):
+    """Rewrite the line of `text` that states the run time, if it is off by more than one step.
+
+    >>> with_run_time("# A\\n\\n**Run time.** To be measured.", 12.3, 0.51)
+    '# A\\n\\n**Run time.** About 15 seconds and 0.6 GB of memory on two cores (measured).'
+    >>> with_run_time("**Run time.** About 15 seconds and 0.6 GB of memory.", 17.0, 0.55)
+    '**Run time.** About 15 seconds and 0.6 GB of memory.'
+    """
+    if not RUN_TIME.search(text):
+        raise ValueError("the first Markdown cell has no line that starts with '**Run time.**'")
+    # Whole numbers of steps, since 0.1 has no exact binary form.
+    new = (math.ceil(seconds / SECONDS_STEP), math.ceil(round(memory / MEMORY_STEP, 6)))
+    stated = re.search(r"About (\d+) seconds and ([\d.]+) GB", RUN_TIME.search(text)[0])
+    if stated:
+        old = (int(stated[1]) / SECONDS_STEP, float(stated[2]) / MEMORY_STEP)
+        if all(abs(a - b) < 1.5 for a, b in zip(old, new, strict=True)):
+            return text
+    seconds, memory = new[0] * SECONDS_STEP, new[1] * MEMORY_STEP
+    line = f"**Run time.** About {seconds} seconds and {memory:.1f} GB of memory on two cores (measured)."
+    return RUN_TIME.sub(line, text)
+
+
+def main(paths):
+    over_budget = []
+    for path in map(Path, paths or sorted(BOOK.glob("[0-9]*.ipynb"))):
+        notebook = nbformat.read(path, as_version=4)
+        seconds, memory = execute(notebook)
+        first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+        first.source = with_run_time(first.source, seconds, memory)
+        normalise(notebook)
+        nbformat.validate(notebook)
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {seconds:.1f} s, {memory:.2f} GB", flush=True)
+        if seconds > BUDGET:
+            over_budget.append(path.name)
+    if over_budget:
+        print(f"Over the budget of {BUDGET} s:", ", ".join(over_budget))
+    return 1 if over_budget else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

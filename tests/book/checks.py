@@ -1,0 +1,382 @@
+"""What a chapter must fulfil. Each check takes a notebook and its chapter number and returns a list of complaints."""
+
+import ast
+import inspect
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
+
+MAX_CELLS, MAX_WORDS, MAX_SECONDS, MIN_EXERCISES, MIN_ALT = 45, 2600, 60, 4, 20
+BREAK_IT_CHAPTERS = {3, 4, 5}
+
+MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|Users|work)\b|\b[A-Z]:\\")
+PROGRESS = re.compile(r"\bit/s\b|\bs/it\b|\d%\||\r|Wall time|CPU times|\bper loop\b|\btqdm\b")
+TIMING_MAGIC = re.compile(r"^\s*%%?(?:time|timeit|prun)\b", re.M)
+FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*?)$.*?^ *\1 *$", re.M | re.S)
+CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
+DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
+INLINE = re.compile(r"(?<![\\$])\$[^$]+\$")
+HEADING = re.compile(r"^(#{1,6})\s+(.*)$", re.M)
+EXERCISE = re.compile(r"^(?:#{2,6} +|\*\*)Exercise (\d+)\.(\d+)(.*)$", re.M)
+RUN_TIME = re.compile(r"^\*\*Run time\.\*\* About (\d+) seconds and ([\d.]+) GB of memory", re.M)
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+_NUMBERS = r"(\(?\d+\.\d+\)?(?:(?:\s*(?:,|–|-|and|to))+\s*\(?\d+\.\d+\)?)*)"
+REFERENCE = re.compile(rf"\bEq(?:s?\.|uations?)\s*{_NUMBERS}|\((?=[1-9])(\d+\.\d+)\)")
+CHECKED = re.compile(rf"#.*\bcheck Eqs?\.\s*{_NUMBERS}")
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def chapter_number(path):
+    """
+    >>> chapter_number(Path("book/04_made.ipynb"))
+    4
+    """
+    return int(path.name.partition("_")[0])
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def markdown_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "markdown"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def parse(cell):
+    """The syntax tree of a code cell, magics translated; empty where a cell is not meant to run."""
+    try:
+        return ast.parse(TransformerManager().transform_cell(cell.source))
+    except SyntaxError:
+        return ast.parse("")
+
+
+def texts(cell):
+    """Every text a code cell's outputs hold."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            yield output.text
+        elif output.output_type == "error":
+            yield from (output.evalue, *output.traceback)
+        else:
+            yield from (value for mime, value in output.data.items() if isinstance(value, str) and _is_text(mime))
+
+
+def _is_text(mime):
+    return mime.startswith("text/") or mime in ("application/json", "image/svg+xml")
+
+
+def _images(cell):
+    return [o for o in cell.get("outputs", []) for mime in o.get("data", {}) if mime.startswith("image/")]
+
+
+def _where(nb, cell):
+    first = next((line for line in cell.source.splitlines() if line.strip()), "")
+    return f"cell {nb.cells.index(cell)} ({first.strip()[:50]!r})"
+
+
+def without_code(text):
+    return CODE_SPAN.sub(" ", FENCE.sub("", text))
+
+
+def without_math(text):
+    return INLINE.sub(" ", DISPLAY.sub(" ", text))
+
+
+# ---- outputs -------------------------------------------------------------------------------------------------------
+
+
+def executed_in_order(nb, number):
+    """nbval does not compare a cell that has no execution count."""
+    cells = [cell for cell in code_cells(nb) if cell.source.strip()]
+    return [
+        f"{_where(nb, cell)}: execution count is {cell.execution_count}, expected {count}: run book/execute.py"
+        for count, cell in enumerate(cells, start=1)
+        if cell.execution_count != count
+    ]
+
+
+def _prints(tree):
+    """Whether running a cell must leave an output: it prints or displays outside functions and branches."""
+    todo = list(tree.body)
+    for statement in tree.body[-1:]:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, (ast.Name, ast.Attribute, ast.Subscript)):
+            return True
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.If, ast.ExceptHandler)):
+            continue
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name in ("print", "display", "source"):
+                return True
+        todo.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def outputs_present(nb, number):
+    """nbval passes a notebook whose outputs were stripped, whatever it prints."""
+    silent = [cell for cell in code_cells(nb) if not cell.outputs and _prints(parse(cell))]
+    complaints = [f"{_where(nb, cell)}: prints, but has no stored output" for cell in silent]
+    if not any(cell.outputs for cell in code_cells(nb)):
+        complaints.append("no cell has an output: this notebook was stripped")
+    return complaints
+
+
+def no_errors(nb, number):
+    complaints = []
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in tags(cell):
+                complaints.append(f"{_where(nb, cell)}: ends in {output.ename} without the tag raises-exception")
+            if output.output_type == "stream" and output.name == "stderr":
+                complaints.append(f"{_where(nb, cell)}: writes to stderr: {output.text.strip()[:60]!r}")
+    return complaints
+
+
+def no_progress_or_timings(nb, number):
+    complaints = []
+    for cell in code_cells(nb):
+        found = TIMING_MAGIC.search(cell.source)
+        for text in texts(cell):
+            found = found or PROGRESS.search(FENCE.sub("", text))
+        if found:
+            complaints.append(f"{_where(nb, cell)}: progress bar or timing {found[0]!r}: it differs in every run")
+    return complaints
+
+
+def no_machine_paths(nb, number):
+    complaints = []
+    for cell in nb.cells:
+        for text in (cell.source, *texts(cell)):
+            if found := MACHINE_PATH.search(text):
+                complaints.append(f"{_where(nb, cell)}: path of one machine near {text[found.start() :][:40]!r}")
+    return complaints
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+class _ImageTags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.alts = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.alts.append(dict(attributes).get("alt"))
+
+
+def figures_described(nb, number):
+    """Every figure has an alt text, and a printed digest, since nbval cannot see pixels."""
+    complaints = []
+    for cell in code_cells(nb):
+        if not _images(cell):
+            continue
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        if len(alt.strip()) < MIN_ALT:
+            complaints.append(
+                f"{_where(nb, cell)}: needs cell metadata mystnb.image.alt of {MIN_ALT} characters, has {alt!r}"
+            )
+        if not any(o.output_type == "stream" and o.name == "stdout" and o.text.strip() for o in cell.outputs):
+            complaints.append(f"{_where(nb, cell)}: draws a figure but prints no digest of its data")
+    for cell in markdown_cells(nb):
+        text = without_code(cell.source)
+        html = _ImageTags()
+        html.feed(text)
+        alts = [*re.findall(r"!\[([^\]]*)\]\(", text), *html.alts]
+        complaints += [f"{_where(nb, cell)}: image without alt text" for alt in alts if not (alt or "").strip()]
+    return complaints
+
+
+# ---- prose ---------------------------------------------------------------------------------------------------------
+
+
+def plain_markdown(nb, number):
+    """Directives and roles show raw in Jupyter and Colab."""
+    complaints = []
+    for cell in markdown_cells(nb):
+        found = [m[0].splitlines()[0] for m in FENCE.finditer(cell.source) if m[2].strip().startswith("{")]
+        text = FENCE.sub("", cell.source)
+        end = 0
+        for span in CODE_SPAN.finditer(text):
+            found += re.findall(r"\{[A-Za-z][\w:.+-]*\}$", text[end : span.start()])
+            end = span.end()
+        prose = without_math(without_code(cell.source))
+        found += re.findall(r":{3,}.*|^\([\w:.-]+\)=\s*$|^\+\+\+.*|^%.*|\[\^[^\]]+\]|\\begin\{\w+\}", prose, re.M)
+        complaints += [f"{_where(nb, cell)}: {text!r} is not plain Markdown" for text in found]
+    return complaints
+
+
+def no_trailing_semicolons(nb, number):
+    """nbval ignores the semicolon that hides a value in Jupyter; `_ = ...` hides it everywhere."""
+    return [
+        f"{_where(nb, cell)}: line ends in ';': write `_ = ...` instead"
+        for cell in code_cells(nb)
+        if any(line.rstrip().endswith(";") for line in cell.source.splitlines())
+    ]
+
+
+def words(nb):
+    prose = "\n".join(without_math(FENCE.sub("", cell.source)) for cell in markdown_cells(nb))
+    prose = re.sub(r"<[^>]+>|\]\([^)]*\)", " ", prose)
+    return len(re.findall(r"\w[\w'’.-]*", prose))
+
+
+def small_enough(nb, number):
+    complaints = []
+    if len(nb.cells) > MAX_CELLS:
+        complaints.append(f"{len(nb.cells)} cells, at most {MAX_CELLS} are allowed")
+    if words(nb) > MAX_WORDS:
+        complaints.append(f"{words(nb)} words of prose, at most {MAX_WORDS} are allowed")
+    return complaints
+
+
+def headings_nest(nb, number):
+    headings = [match for cell in markdown_cells(nb) for match in HEADING.findall(FENCE.sub("", cell.source))]
+    levels = [len(marks) for marks, _ in headings]
+    complaints = []
+    if levels.count(1) != 1 or levels[0] != 1:
+        complaints.append(f"needs exactly one # heading, the first of all; has {levels.count(1)}")
+    for above, (marks, title) in zip(levels, headings[1:], strict=False):
+        if len(marks) > above + 1:
+            complaints.append(f"heading {title!r} of level {len(marks)} follows one of level {above}")
+    return complaints
+
+
+def opens_with_a_promise(nb, number):
+    if nb.cells[0].cell_type != "markdown":
+        return ["the first cell must be Markdown"]
+    text = nb.cells[0].source
+    complaints = [f"the first cell must say {p!r}" for p in ("You will be able to", "You need") if p not in text]
+    run_time = RUN_TIME.search(text)
+    if not run_time:
+        complaints.append("the first cell needs a measured line '**Run time.** About … seconds and … GB of memory'")
+    elif int(run_time[1]) > MAX_SECONDS:
+        complaints.append(f"takes {run_time[1]} seconds, at most {MAX_SECONDS} are allowed")
+    return complaints
+
+
+def installs_made(nb, number):
+    """A reader on Colab starts without the package."""
+    cells = code_cells(nb)
+    if cells and 'find_spec("made")' in cells[0].source:
+        return []
+    return ['the first code cell must install made when find_spec("made") finds none']
+
+
+def exercises_have_solutions(nb, number):
+    """The last section holds numbered exercises, each followed by an executed cell tagged `solution`."""
+    titles, section = [], ""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            text = FENCE.sub("", cell.source)
+            for match in re.finditer(rf"{HEADING.pattern}|{EXERCISE.pattern}", text, re.M):
+                line = match[0]
+                if line.startswith("## "):
+                    section = line[3:].strip()
+                exercise = EXERCISE.match(line)
+                if exercise and section.startswith("Exercises"):
+                    titles.append([f"{exercise[1]}.{exercise[2]}", exercise[3].partition("**")[0], False])
+        elif titles and "solution" in tags(cell) and cell.execution_count:
+            titles[-1][2] = True
+    complaints = []
+    if not section.startswith("Exercises"):
+        complaints.append(f"the last ## section must be 'Exercises', not {section!r}")
+    if len(titles) < MIN_EXERCISES:
+        complaints.append(f"{len(titles)} exercises, at least {MIN_EXERCISES} are needed")
+    for n, (label, _, solved) in enumerate(titles, start=1):
+        if label != f"{number}.{n}":
+            complaints.append(f"Exercise {label} should be Exercise {number}.{n}")
+        if not solved:
+            complaints.append(f"Exercise {label} has no executed cell tagged 'solution' after it")
+    if number in BREAK_IT_CHAPTERS and not any("break it" in title.lower() for _, title, _ in titles):
+        complaints.append("no exercise has 'break it' in its title")
+    return complaints
+
+
+# ---- one source of truth -------------------------------------------------------------------------------------------
+
+
+def defined_names(tree):
+    """Names that a cell binds at its top level by def, class or assignment."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.If, ast.For, ast.While, ast.With, ast.Try)):
+            blocks = [getattr(node, field, []) for field in ("body", "orelse", "finalbody")]
+            yield from defined_names(ast.Module([s for block in blocks for s in block], []))
+        else:
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            yield from (n.id for t in targets if t for n in ast.walk(t) if isinstance(n, ast.Name))
+
+
+def defines_nothing_exported(nb, number):
+    """A chapter that redefines what the package exports would teach code that nothing tests."""
+    import made
+
+    exported = {name for name in made.__all__ if not inspect.ismodule(getattr(made, name))}
+    return [
+        f"{_where(nb, cell)}: defines {name!r}, which made exports: give the chapter's own version another name"
+        for cell in code_cells(nb)
+        for name in defined_names(parse(cell))
+        if name in exported
+    ]
+
+
+# ---- the ledger of equations ---------------------------------------------------------------------------------------
+
+
+def equation_tags(nb):
+    """The tags of each display equation in turn, a list per equation."""
+    return [TAG.findall(eq) for c in markdown_cells(nb) for eq in DISPLAY.findall(without_code(c.source))]
+
+
+def equation_references(text):
+    """Numbers that prose refers to as equations.
+
+    >>> equation_references("By Eqs. 1.1 and 1.2, and (1.3), but not Eq. 12 or (0.5).")
+    ['1.1', '1.2', '1.3']
+    """
+    prose = without_math(without_code(text))
+    return [n for match in REFERENCE.finditer(prose) for n in re.findall(r"\d+\.\d+", match[0])]
+
+
+def checked_equations(nb):
+    """Equations named in a comment `check Eq. c.n` of a code cell that asserts something."""
+    for cell in code_cells(nb):
+        numbers = [n for group in CHECKED.findall(cell.source) for n in re.findall(r"\d+\.\d+", group)]
+        if numbers and any(isinstance(node, ast.Assert) for node in ast.walk(parse(cell))):
+            yield from numbers
+
+
+def equations_are_tagged(nb, number):
+    complaints = []
+    for n, found in enumerate(equation_tags(nb), start=1):
+        if found != [f"{number}.{n}"]:
+            complaints.append(rf"display equation {n} needs exactly one \tag{{{number}.{n}}}, has {found}")
+    return complaints
+
+
+def equations_are_checked(nb, number):
+    known = [tag for found in equation_tags(nb) for tag in found]
+    checked = set(checked_equations(nb))
+    complaints = [
+        f"Eq. {tag} has no code cell with a comment 'check Eq. {tag}' and an assert"
+        for tag in known
+        if tag not in checked
+    ]
+    own = {n for n in checked if n.startswith(f"{number}.")}
+    return complaints + [f"a cell checks Eq. {n}, which does not exist" for n in sorted(own - set(known))]

@@ -1,0 +1,194 @@
+"""Every chapter fulfils the chapter contract, and every check of it notices a chapter that does not."""
+
+import re
+
+import checks
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+CHECKS = [
+    checks.executed_in_order,
+    checks.outputs_present,
+    checks.no_errors,
+    checks.no_progress_or_timings,
+    checks.no_machine_paths,
+    checks.figures_described,
+    checks.plain_markdown,
+    checks.no_trailing_semicolons,
+    checks.small_enough,
+    checks.headings_nest,
+    checks.opens_with_a_promise,
+    checks.installs_made,
+    checks.exercises_have_solutions,
+    checks.defines_nothing_exported,
+    checks.equations_are_tagged,
+    checks.equations_are_checked,
+]
+
+
+@pytest.mark.parametrize("path", checks.CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_chapter(check, path):
+    complaints = check(checks.read(path), checks.chapter_number(path))
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_there_are_chapters():
+    assert checks.CHAPTERS
+
+
+def test_api_page_shows_every_module():
+    shown = re.findall(r"automodule:: made\.(\w+)", (checks.ROOT / "book" / "api.md").read_text())
+    rooms = [path.stem for path in (checks.ROOT / "made").glob("*.py") if not path.stem.startswith("_")]
+    assert sorted(shown) == sorted(rooms)
+
+
+# ---- the checks themselves: a good chapter passes, a spoiled one does not -------------------------------------------
+
+
+def stdout(text):
+    return new_output("stream", name="stdout", text=text)
+
+
+def good_chapter():
+    """The smallest chapter 3 that fulfils the contract."""
+    opening = (
+        "# A chapter\n\n**You will be able to** read it.\n\n**You need** nothing.\n\n"
+        "**Run time.** About 5 seconds and 0.3 GB of memory on two cores (measured)."
+    )
+    install = 'from importlib.util import find_spec\n\nif find_spec("made") is None:\n    %pip install made'
+    figure = new_code_cell(
+        "plt.plot(x)\nprint(x)",
+        metadata={"mystnb": {"image": {"alt": "A straight line from the origin upwards."}}},
+        outputs=[stdout("1 2 3"), new_output("display_data", data={"image/png": "aGk=", "text/plain": "<Figure>"})],
+    )
+    cells = [
+        new_markdown_cell(opening),
+        new_code_cell(install),
+        new_markdown_cell("## Sums\n\n$$1 + 1 = 2 \\tag{3.1}$$\n\nSee Eq. 3.1 and `code{D}`; $\\{x\\}$ too."),
+        new_code_cell("# check Eq. 3.1\nassert 1 + 1 == 2"),
+        figure,
+        new_markdown_cell("## Exercises"),
+    ]
+    for n, title in enumerate(["add", "break it: subtract", "multiply", "divide"], start=1):
+        cells.append(new_markdown_cell(f"**Exercise 3.{n} ({title}).** Do it."))
+        cells.append(new_code_cell(f"print({n})", metadata={"tags": ["solution"]}, outputs=[stdout(f"{n}")]))
+    nb = new_notebook(cells=cells)
+    for count, cell in enumerate(checks.code_cells(nb), start=1):
+        cell.execution_count = count
+    return nb
+
+
+def append(kind, *args, **kwargs):
+    """A spoiler that adds a cell."""
+
+    def spoil(nb):
+        cell = {"code": new_code_cell, "markdown": new_markdown_cell}[kind](*args, **kwargs)
+        if kind == "code":
+            cell.execution_count = len(checks.code_cells(nb)) + 1
+        nb.cells.append(cell)
+
+    return spoil
+
+
+def replace(old, new):
+    """A spoiler that edits the first cell that contains `old`."""
+
+    def spoil(nb):
+        cell = next(cell for cell in nb.cells if old in cell.source)
+        cell.source = cell.source.replace(old, new, 1)
+
+    return spoil
+
+
+def strip(nb):
+    """What nbstripout and "clear all outputs" do."""
+    for cell in checks.code_cells(nb):
+        cell.outputs, cell.execution_count = [], None
+
+
+def clear_outputs(nb):
+    for cell in checks.code_cells(nb):
+        cell.outputs = []
+
+
+def drop_solution(nb):
+    nb.cells[-1].metadata.tags = []
+
+
+def drop_alt(nb):
+    nb.cells[4].metadata = {}
+
+
+def drop_digest(nb):
+    del nb.cells[4].outputs[0]
+
+
+SPOILED = [
+    (checks.executed_in_order, strip),
+    (checks.executed_in_order, lambda nb: nb.cells.insert(1, nb.cells.pop(3))),
+    (checks.outputs_present, strip),
+    (checks.outputs_present, clear_outputs),
+    (checks.outputs_present, append("code", "for x in range(2):\n    print(x)")),
+    (checks.outputs_present, append("code", "made.show.source(made.MADE)")),
+    (checks.outputs_present, append("code", "x = 1\nx")),
+    (checks.no_errors, append("code", "1 / 0", outputs=[new_output("error", ename="E", evalue="e", traceback=[])])),
+    (checks.no_errors, append("code", "f()", outputs=[new_output("stream", name="stderr", text="Warning")])),
+    (checks.no_progress_or_timings, append("code", "f()", outputs=[stdout("100%|###| 5/5 [00:01, 3.2it/s]")])),
+    (checks.no_progress_or_timings, append("code", "%%time\nf()")),
+    (checks.no_machine_paths, append("code", "print(made)", outputs=[stdout("from '/home/me/made.py'")])),
+    (checks.no_machine_paths, append("code", "open('/tmp/x')")),
+    (checks.no_machine_paths, append("markdown", "See C:\\data.")),
+    (checks.figures_described, drop_alt),
+    (checks.figures_described, drop_digest),
+    (checks.figures_described, append("markdown", "![](figure.png)")),
+    (checks.figures_described, append("markdown", '<img src="figure.png">')),
+    (checks.plain_markdown, append("markdown", "```{note}\nRead this.\n```")),
+    (checks.plain_markdown, append("markdown", ":::{note}\nRead this.\n:::")),
+    (checks.plain_markdown, append("markdown", "See {ref}`there`.")),
+    (checks.plain_markdown, append("markdown", "(there)=\n## Title")),
+    (checks.plain_markdown, append("markdown", "A note.[^1]")),
+    (checks.plain_markdown, append("markdown", "\\begin{align}x\\end{align}")),
+    (checks.no_trailing_semicolons, append("code", "plt.plot(x);")),
+    (checks.small_enough, lambda nb: nb.cells.extend([new_markdown_cell("x")] * 40)),
+    (checks.small_enough, append("markdown", "word " * 2600)),
+    (checks.headings_nest, append("markdown", "# Another")),
+    (checks.headings_nest, append("markdown", "#### Deep")),
+    (checks.headings_nest, replace("# A chapter", "A chapter")),
+    (checks.opens_with_a_promise, replace("You will be able to", "You may")),
+    (checks.opens_with_a_promise, replace("You need", "You want")),
+    (checks.opens_with_a_promise, replace("About 5", "About")),
+    (checks.opens_with_a_promise, replace("About 5", "About 65")),
+    (checks.opens_with_a_promise, lambda nb: nb.cells.insert(0, new_code_cell("1"))),
+    (checks.installs_made, replace('find_spec("made")', "True")),
+    (checks.exercises_have_solutions, drop_solution),
+    (checks.exercises_have_solutions, lambda nb: setattr(nb, "cells", nb.cells[:-2])),
+    (checks.exercises_have_solutions, replace("break it", "try")),
+    (checks.exercises_have_solutions, replace("Exercise 3.2", "Exercise 3.3")),
+    (checks.exercises_have_solutions, append("markdown", "## Afterthoughts")),
+    (checks.defines_nothing_exported, append("code", "class MADE:\n    pass")),
+    (checks.defines_nothing_exported, append("code", "if True:\n    Bernoulli, x = 1, 2")),
+    (checks.equations_are_tagged, append("markdown", "$$x$$")),
+    (checks.equations_are_tagged, append("markdown", "$$x \\tag{3.3}$$")),
+    (checks.equations_are_tagged, append("markdown", "$$x \\tag{3.1}$$")),
+    (checks.equations_are_tagged, append("markdown", "$$x \\tag{3.2} \\tag{3.3}$$")),
+    (checks.equations_are_checked, append("markdown", "$$x \\tag{3.2}$$")),
+    (checks.equations_are_checked, replace("assert ", "")),
+    (checks.equations_are_checked, append("code", "# check Eq. 3.7\nassert x")),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_good_chapter_passes(check):
+    assert check(good_chapter(), 3) == []
+
+
+@pytest.mark.parametrize(("check", "spoil"), SPOILED, ids=[f"{i}-{c.__name__}" for i, (c, _) in enumerate(SPOILED)])
+def test_spoiled_chapter_is_refused(check, spoil):
+    nb = good_chapter()
+    spoil(nb)
+    assert check(nb, 3)
+
+
+def test_every_check_has_a_spoiled_chapter():
+    assert {check for check, _ in SPOILED} == set(CHECKS)

@@ -1,0 +1,259 @@
+"""Do the tests have teeth? Plant one mistake after the other into a copy of the package, and see a test go red.
+
+Run by hand: ``python tests/planted/plant.py``, or with words to choose the mistakes whose name holds one of them.
+The numbers 1 to 18 are mistakes found in public MADE code; "own" are further ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Mistake(NamedTuple):
+    """A name, a file of the package, the text to replace, what to put there, and the tests that ought to notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MASKS = "tests/test_masks.py tests/test_invariants.py"
+INVARIANTS, MODEL, SAMPLING = "tests/test_invariants.py", "tests/test_model.py", "tests/test_sampling.py"
+TRAINING, DATA, LIKELIHOODS = "tests/test_training.py", "tests/test_data.py", "tests/test_likelihoods.py"
+LAYERS, AUTOENCODER = "tests/test_layers.py", "tests/test_autoencoder.py"
+DIAGNOSTICS = "tests/test_diagnostics.py"
+ADVANCE = "if len(getattr(model, 'connectivities', [])) > 1:\n        model.use(1)\n    "
+
+MISTAKES = [
+    Mistake("1 output mask >= (through the model)", "masks.py",
+            "degrees[0][:, None] > degrees[-1][None, :]", "degrees[0][:, None] >= degrees[-1][None, :]", INVARIANTS),
+    Mistake("1 a leak off the diagonal only", "masks.py",
+            "after[:, None] >= before[None, :]", "after[:, None] + 1 >= before[None, :]", INVARIANTS),
+    Mistake("2 degrees one after the other", "masks.py",
+            "cuts[torch.arange(width) * distinct // width]", "torch.arange(width) % (n_features - 1) + 1", MASKS),
+    Mistake("2 degrees not spread", "masks.py",
+            "torch.arange(1, distinct + 1) * n_features // (distinct + 1)", "torch.arange(1, distinct + 1)", MASKS),
+    Mistake("3 range of degrees from the number of units", "masks.py",
+            "torch.randint(low, n_features, (width,)",
+            "torch.randint(low, max(low, min(width, n_features - 1)) + 1, (width,)", MASKS),
+    Mistake("3 units without a path in", "masks.py", "low = min(1, n_features - 1)", "low = 0", MASKS),
+    Mistake("4 smallest degree of two layers back", "masks.py",
+            "low = int(degrees[-1].min())", "low = int(degrees[max(len(degrees) - 2, 0)].min())", MASKS),
+    Mistake("5 weights masked in place", "layers.py",
+            "return self.weight * self.mask", "self.weight.data *= self.mask\n        return self.weight", LAYERS),
+    Mistake("6 a new mask in every forward pass", "model.py",
+            "        h = inputs\n",
+            "        self.use(int(torch.randint(len(self.connectivities), ())))\n        h = inputs\n", MODEL),
+    Mistake("8 the order where its inverse is needed: degrees", "masks.py",
+            "degrees[order] = torch.arange(1, n + 1)", "degrees = order.long() + 1", INVARIANTS),
+    Mistake("8 the order where its inverse is needed: samples", "sampling.py",
+            "samples[:, order] = x", "samples = x[:, order]", SAMPLING),
+    Mistake("8 the inverse where the order is needed: naive", "sampling.py",
+            "model.connectivity.order.tolist()", "(model.connectivity.degrees[0] - 1).tolist()", SAMPLING),
+    Mistake("8 the inverse where the order is needed: given", "model.py",
+            "known[:, self.connectivity.order.to(known.device)]",
+            "known[:, self.connectivity.order.argsort().to(known.device)]", SAMPLING),
+    Mistake("10 the choice of connectivity is not restored", "model.py",
+            'self.use(rebuild(state["current"]))', "self.use(0)", INVARIANTS),
+    Mistake("10 connectivities are not restored", "model.py",
+            'self.connectivities = [rebuild(degrees) for degrees in state["connectivities"]]', "", MODEL),
+    Mistake("10 the inverse order is restored", "model.py",
+            "Connectivity(degrees[0].cpu().argsort(),", "Connectivity(degrees[0].cpu() - 1,", INVARIANTS),
+    Mistake("11 one variable, even degrees", "masks.py", "if n_features == 1:", "if n_features == 0:", MASKS),
+    Mistake("11 one variable, random degrees", "masks.py", "low = min(1, n_features - 1)", "low = 1", MASKS),
+    Mistake("12 no activation between two layers", "model.py",
+            "self.dropout(self.activation(layer(h)))", "self.dropout(layer(h))", MODEL),
+    Mistake("12 no activation in the sampler", "sampling.py",
+            "model.activation(p + units[-1] @ w.T)", "p + units[-1] @ w.T", SAMPLING),
+    Mistake("13 chunked output masks", "model.py",
+            "masks[-1].repeat_interleave(K, dim=0)", "masks[-1].repeat(K, 1)", INVARIANTS),
+    Mistake("13 chunked input masks", "model.py",
+            "masks[0].repeat_interleave(E, dim=1)", "masks[0].repeat(1, E)", INVARIANTS),
+    Mistake("13 chunked parameters", "model.py",
+            "return out.unflatten(-1, (self.n_features, self.likelihood.n_params))",
+            "return out.unflatten(-1, (self.likelihood.n_params, self.n_features)).transpose(-1, -2)", INVARIANTS),
+    Mistake("13 log of a rounded probability", "likelihoods.py",
+            "distributions.Bernoulli(logits=params.squeeze(-1)",
+            "distributions.Bernoulli(probs=torch.sigmoid(params.squeeze(-1))", LIKELIHOODS),
+    Mistake("13 softplus for exp", "likelihoods.py",
+            "self.min_scale + log_scale.exp()", "self.min_scale + F.softplus(log_scale)", LIKELIHOODS),
+    Mistake("15 evaluation moves on to another mask", "training.py",
+            'check_rows("x", x)\n    ', f'check_rows("x", x)\n    {ADVANCE}', TRAINING),
+    Mistake("15 validation moves on the training generator", "training.py",
+            "    with evaluating(model):\n        return sum(",
+            "    torch.rand(1)\n    with evaluating(model):\n        return sum(", TRAINING),
+    Mistake("15 the last small batch is dropped", "training.py",
+            "return iter(x.split(size))", "return iter(x[: len(x) // size * size].split(size))", TRAINING),
+    Mistake("15 early stopping on training rows", "training.py",
+            "mean_loss(model, valid)", "mean_loss(model, train)", TRAINING),
+    Mistake("15 validation under the mask of the last step", "training.py",
+            "                    model.use(0)  # type: ignore[operator]\n", "                    pass\n", TRAINING),
+    Mistake("16 dropout in evaluation", "layers.py", "    module.eval()\n", "", INVARIANTS),
+    Mistake("16 dropout while validating", "training.py",
+            "    with evaluating(model):\n        return sum(",
+            "    with torch.no_grad():\n        return sum(", TRAINING),
+    Mistake("17 samples in float32 only", "model.py",
+            "weight.new_full((n, self.n_features), torch.nan)", "torch.full((n, self.n_features), torch.nan)",
+            INVARIANTS),
+    Mistake("18 the constructor seeds the global generator", "model.py",
+            "generator = torch.Generator().manual_seed(seed)", "generator = torch.manual_seed(seed)", MODEL),
+    Mistake("18 weights from the global generator", "layers.py",
+            "parameter.uniform_(-bound, bound, generator=self._generator)", "parameter.uniform_(-bound, bound)",
+            LAYERS),
+    Mistake("18 fit seeds the global generator", "training.py",
+            "with torch.random.fork_rng(devices=devices), progress_bar", "with progress_bar", TRAINING),
+    Mistake("own: hidden mask >", "masks.py",
+            "after[:, None] >= before[None, :]", "after[:, None] > before[None, :]", INVARIANTS),
+    Mistake("own: direct mask not strict", "masks.py",
+            "return build_masks(self.degrees[:1])[0]",
+            "return self.degrees[0][:, None] >= self.degrees[0][None, :]", INVARIANTS),
+    Mistake("own: every connectivity from the same seed", "model.py", "seed + k)", "seed)", MODEL),
+    Mistake("own: dropout forgotten", "model.py", "nn.Dropout(dropout)", "nn.Dropout(0.0)", MODEL),
+    Mistake("own: loss is a sum over rows", "model.py",
+            "return -self.log_prob(x).mean()", "return -self.log_prob(x).sum()", MODEL),
+    Mistake("own: log-probability averaged over variables", "likelihoods.py",
+            ".log_prob(x).sum(-1)", ".log_prob(x).mean(-1)", LIKELIHOODS),
+    Mistake("own: NaN and grey values accepted", "likelihoods.py",
+            "(x != 0) & (x != 1)", "(x < 0) | (x > 1)", LIKELIHOODS),
+    Mistake("own: no floor under the scale", "likelihoods.py",
+            "self.min_scale + log_scale.exp()", "log_scale.exp()", LIKELIHOODS),
+    Mistake("own: temperature ignored", "likelihoods.py",
+            "params.squeeze(-1) / temperature", "params.squeeze(-1)", LIKELIHOODS),
+    Mistake("own: temperature scales the deviation", "likelihoods.py",
+            "math.sqrt(temperature)", "temperature", LIKELIHOODS),
+    Mistake("own: category drawn one too high", "likelihoods.py",
+            ".cumsum(-1)[..., :-1]", ".cumsum(-1)[..., 1:]", LIKELIHOODS),
+    Mistake("own: direct term dropped inside a block", "sampling.py",
+            "out = out + units[0] @ direct[rows[-1], new[0]].T", "pass", SAMPLING),
+    Mistake("own: direct term of the past dropped", "sampling.py",
+            "past[-1] = past[-1] + state[0][:, : done[0]] @ direct[rows[-1], : done[0]].T", "pass", INVARIANTS),
+    Mistake("own: blocks stop one round early", "sampling.py",
+            "for _ in range(stop - start + 1):", "for _ in range(stop - start):", SAMPLING),
+    Mistake("own: given ignored by the incremental sampler", "sampling.py",
+            "drawn = torch.where(known[:, here], x[:, here], drawn)", "pass", SAMPLING),
+    Mistake("own: given ignored by the naive sampler", "sampling.py",
+            "x[:, i] = torch.where(known[:, i], x[:, i], drawn)", "x[:, i] = drawn", SAMPLING),
+    Mistake("own: uniforms of other variables", "sampling.py",
+            "u, given = u[:, order], given[:, order]", "given = given[:, order]", SAMPLING),
+    Mistake("own: uniforms may be zero", "sampling.py",
+            "return u.clamp_(min=torch.finfo(torch.float64).tiny)", "return u", SAMPLING),
+    Mistake("own: any given accepted", "model.py",
+            "(by_step[:, 1:] & ~by_step[:, :-1]).any()", "False", SAMPLING),
+    Mistake("own: best weights not restored", "training.py", "    model.load_state_dict(best)\n", "", TRAINING),
+    Mistake("own: best weights not copied", "training.py",
+            "best, history.best_epoch = copy.deepcopy(model.state_dict()), epoch",
+            "best, history.best_epoch = model.state_dict(), epoch", TRAINING),
+    Mistake("own: patience one too long", "training.py",
+            "epoch - history.best_epoch >= patience", "epoch - history.best_epoch > patience", TRAINING),
+    Mistake("own: batches weigh the same whatever their size", "training.py",
+            "total += loss.item() * len(rows)", "total += loss.item() * len(train) / -(-len(train) // batch_size)",
+            TRAINING),
+    Mistake("own: standard deviation for standard error", "training.py",
+            "losses.std().item() / math.sqrt(len(losses))", "losses.std().item()", TRAINING),
+    Mistake("own: weight decay not passed on", "training.py", "weight_decay=weight_decay, ", "", TRAINING),
+    Mistake("own: masks never take turns", "training.py", "model.use(step % len(connectivities))", "model.use(0)",
+            TRAINING),
+    Mistake("own: noise in evaluation", "autoencoder.py",
+            "if self.training and self.noise is not None:", "if self.noise is not None:", AUTOENCODER),
+    Mistake("own: ReLU on the code", "autoencoder.py",
+            "return nn.Sequential(*layers[:-1])", "return nn.Sequential(*layers)", AUTOENCODER),
+    Mistake("own: noise masks single indicators", "autoencoder.py",
+            "torch.rand(inputs.shape[:-1], generator", "torch.rand(inputs.shape, generator", AUTOENCODER),
+    Mistake("own: test rows leak into train", "data.py",
+            "return Split(*grey.split(sizes),", "return Split(grey, *grey.split(sizes)[1:],", DATA),
+    Mistake("own: threshold above one half", "data.py", "grey >= 0.5", "grey > 0.5", DATA),
+    Mistake("own: checksum not compared", "data.py", "if found == file.sha256 else", "if True else", DATA),
+    Mistake("own: half-written file stays", "data.py",
+            "            partial.unlink(missing_ok=True)", "            pass", DATA),
+    Mistake("own: only the first source is tried", "data.py",
+            "for url in file.urls:", "for url in file.urls[:1]:", DATA),
+    Mistake("own: proof by experiment transposed", "diagnostics.py", "moved.any(-1).T", "moved.any(-1)", DIAGNOSTICS),
+    Mistake("own: probability summed over part of the states", "diagnostics.py",
+            "states(model).split(2**14)]", "states(model).split(2**14)[:1]]", DIAGNOSTICS),
+    Mistake("own: proofs look at the diagonal only", "diagnostics.py",
+            "moved.any(-1).T", "moved.any(-1).T & torch.eye(n_features, dtype=torch.bool)", DIAGNOSTICS),
+]  # fmt: skip
+
+GUARD = """
+from pathlib import Path
+import made
+def test_the_copy_is_what_is_tested():
+    assert Path(made.__file__).parent == Path({folder!r}) / "made"
+"""
+
+
+def copy_to(folder: Path) -> None:
+    """Package and tests, and a test that fails if the package tested is another one."""
+    for name in ("made", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "book"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "tests" / "test_guard.py").write_text(GUARD.format(folder=str(folder)))
+
+
+def red_tests(folder: Path, tests: list[str], options: list[str]) -> list[str]:
+    """Run tests in a folder; the names of those that failed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "--tb=no", *options]
+    env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command += ["tests/test_guard.py", *tests]
+    try:
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        return ["(no end after 600 s)"]
+    found = re.findall(r"^(?:FAILED|ERROR) (tests/\S+?\.py(?:::\w+(?:\[.*?\](?= - |$))?)?)", done.stdout, re.MULTILINE)
+    if done.returncode not in (0, 1, 2) or (done.returncode == 0) != (not found):
+        raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    if any("test_guard" in name for name in found):
+        raise SystemExit("the planted copy is not the package that was imported")
+    return found
+
+
+def plant(mistake: Mistake, folder: Path) -> None:
+    """Put one mistake into the copy."""
+    path = folder / "made" / mistake.file
+    text = path.read_text()
+    if text.count(mistake.old) != 1:
+        raise LookupError(f"text found {text.count(mistake.old)} times in {mistake.file}, expected once")
+    path.write_text(text.replace(mistake.old, mistake.new))
+    compile(path.read_text(), str(path), "exec")
+
+
+def main(words: list[str]) -> int:
+    """Plant every chosen mistake; the number that no test noticed or that could not be planted."""
+    chosen = [m for m in MISTAKES if not words or any(word in m.name for word in words)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        copy_to(folder)
+        already_red = red_tests(folder, sorted({test for m in chosen for test in m.tests.split()}), [])
+    for test in already_red:
+        print(f"red before anything was planted, left out: {test}")
+    skip = [f"--deselect={test}" for test in already_red]
+    width, bad = max(len(m.name) for m in chosen), 0
+    for mistake in chosen:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name).resolve()
+            copy_to(folder)
+            try:
+                plant(mistake, folder)
+                found = red_tests(folder, mistake.tests.split(), ["-x", *skip])
+                result = found[0] if found else "MISSED"
+            except (LookupError, SyntaxError) as error:
+                found, result = [], f"NOT PLANTED: {error}"
+        bad += not found
+        print(f"{mistake.name:<{width}}  {result}", flush=True)
+    print(f"{len(chosen) - bad} of {len(chosen)} mistakes were noticed")
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1:]) else 0)

@@ -1,0 +1,349 @@
+"""made/model.py: the model as a whole, its arguments, its files."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from registry import CONFIGS, CYCLE_7, CYCLE_8, allowed, build, rows, seeded
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import made
+from made import MADE, Connectivity
+from made.model import ACTIVATIONS
+
+PLAIN = {
+    "relu": lambda v: np.maximum(v, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "elu": lambda v: np.where(v > 0, v, np.expm1(np.minimum(v, 0))),
+    "gelu": lambda v: np.vectorize(lambda z: z * torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor(z)).item())(v),
+}
+
+
+def plain_forward(model, x):
+    """The network written out in numpy, its masks taken from the degrees by comparison of two numbers at a time."""
+    E, K = model.likelihood.n_inputs, model.likelihood.n_params
+    degrees = [d.tolist() for d in model.connectivity.degrees]
+    inputs, outputs = np.repeat(degrees[0], E), np.repeat(degrees[0], K)
+    if E > 1:
+        code = np.zeros((len(x), model.n_features, E))
+        for n, i in np.ndindex(*x.shape):
+            code[n, i, int(x[n, i])] = 1
+        code = code.reshape(len(x), -1)
+    else:
+        code = x.numpy()
+    numbers = lambda p: p.detach().numpy()
+    h, before = code, inputs
+    for layer, after in zip(model.hidden, degrees[1:], strict=True):
+        mask = np.array([[a >= b for b in before] for a in after])
+        h = PLAIN[model._config["activation"]](h @ (numbers(layer.weight) * mask).T + numbers(layer.bias))
+        before = after
+    mask = np.array([[a > b for b in before] for a in outputs])
+    out = h @ (numbers(model.output.weight) * mask).T + numbers(model.output.bias)
+    if model.direct is not None:
+        out += code @ (numbers(model.direct.weight) * np.array([[a > b for b in inputs] for a in outputs])).T
+    return out.reshape(len(x), model.n_features, K)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_raw_outputs_equal_a_network_written_out(name):
+    model = build(name)
+    x = rows(model, 6)
+    assert model(x).detach().numpy() == pytest.approx(plain_forward(model, x), abs=1e-12)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_is_applied(activation):
+    model = MADE(5, (7, 6), order=torch.tensor([2, 0, 1, 4, 3]), activation=activation).double().eval()
+    x = rows(model, 8)
+    assert model(x).detach().numpy() == pytest.approx(plain_forward(model, x), abs=1e-6)
+    assert torch.equal(model.sample(20, generator=seeded()), model.sample(20, generator=seeded(), method="naive"))
+    assert made.diagnostics.total_probability(model) == pytest.approx(1, abs=1e-9)
+
+
+def test_hidden_layers_make_it_nonlinear():
+    """XOR of two variables: no logit that is linear in them can express it."""
+    x = torch.tensor([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float32).repeat(25, 1)
+    model = MADE(3, (16, 16), seed=1)
+    made.fit(model, x, epochs=80, batch_size=50, lr=0.03, progress=False)
+    assert made.nll(model, x).mean < np.log(4) + 0.05
+
+
+def test_gradients_equal_finite_differences():
+    model = MADE(3, (4,), order=torch.tensor([2, 0, 1]), activation="tanh", likelihood=made.Gaussian()).double()
+    x = rows(model, 5)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+
+    def loss(*values):
+        params = torch.func.functional_call(model, dict(zip(names, values, strict=True)), (x,))
+        return model.likelihood.log_prob(params, x)
+
+    assert torch.autograd.gradcheck(loss, parameters)
+
+
+def test_conditionals_log_prob_and_loss_fit_together():
+    model = build("D7-categorical")
+    x = rows(model, 11)
+    d = model.conditionals(x)
+    assert d.batch_shape == (11, 7)
+    assert torch.allclose(d.log_prob(x).sum(-1), model.log_prob(x))
+    assert model.loss(x).item() == pytest.approx(-model.log_prob(x).mean().item(), abs=1e-14)
+    assert model.loss(x).shape == ()
+
+
+def test_the_last_variable_of_a_cycle_really_listens_to_the_others():
+    model = build("D3-cycle")  # order 2, 0, 1
+    x = torch.tensor([[0.0, 0, 0], [0, 0, 1], [1, 0, 1]], dtype=torch.float64)
+    a = model(x)[..., 0]
+    assert a[0, 2] == a[1, 2] == a[2, 2]  # comes first
+    assert a[0, 0] != a[1, 0]  # listens to 2
+    assert a[1, 0] == a[2, 0]  # not to itself
+    assert a[1, 1] != a[2, 1]  # listens to 0
+
+
+def test_weights_follow_the_seed(untouched_rng):
+    a, b, c = MADE(4, (5,), seed=1), MADE(4, (5,), seed=1), MADE(4, (5,), seed=2)
+    for p, q, r in zip(a.parameters(), b.parameters(), c.parameters(), strict=True):
+        assert torch.equal(p, q)
+        assert not torch.equal(p, r)
+
+
+def test_several_masks_follow_seeds_one_after_the_other():
+    model = MADE(8, (9,), order="random", degrees="random", n_masks=3, seed=5)
+    expected = [Connectivity.create(8, (9,), "random", "random", seed) for seed in (5, 6, 7)]
+    assert model.connectivities == expected
+    assert len(set(expected)) == 3
+    assert model.connectivity == expected[0]
+
+
+def test_use_switches_masks_and_back():
+    model = build("D8-several-orders")
+    x = rows(model, 20)
+    answers = []
+    for k in (0, 1, 2, 0, 1, 2):
+        model.use(k)
+        assert model.connectivity is model.connectivities[k]
+        answers.append(model.log_prob(x))
+    for k in range(3):
+        assert torch.equal(answers[k], answers[k + 3])
+        assert not torch.equal(answers[k], answers[(k + 1) % 3])
+
+
+def test_a_forward_pass_never_changes_the_connectivity():
+    for training in (True, False):
+        model = build("D8-several-degrees").train(training)
+        before = [layer.mask.clone() for layer in [*model.hidden, model.output, model.direct]]
+        for _ in range(5):
+            model.loss(rows(model, 4)).backward()
+        after = [layer.mask for layer in [*model.hidden, model.output, model.direct]]
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_connectivity_of_ones_own_can_be_used():
+    model = MADE(7, (6,)).double().eval()
+    model.use(Connectivity.create(7, (6,), CYCLE_7))
+    assert torch.equal(made.diagnostics.flip_dependencies(model), allowed(CYCLE_7))
+    assert made.diagnostics.total_probability(model) == pytest.approx(1, abs=1e-9)
+
+
+def test_use_refuses_what_does_not_fit():
+    model = build("D8-several-orders")
+    for k in (-1, 3):
+        with pytest.raises(IndexError, match=rf"connectivity must be in 0\.\.2, got {k}"):
+            model.use(k)
+    for other in (Connectivity.create(7, (12,)), Connectivity.create(8, (11,)), Connectivity.create(8, (12, 12))):
+        with pytest.raises(ValueError, match="connectivity must have n_features, hidden"):
+            model.use(other)
+    assert model.connectivity is model.connectivities[0]
+
+
+def test_dropout_acts_in_training_only():
+    model = build("D8-dropout").train()
+    x = rows(model, 8)
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
+    assert model(x).detach().numpy() == pytest.approx(plain_forward(model, x), abs=1e-12)
+
+
+def test_dropout_keeps_the_autoregressive_property_in_training():
+    model = build("D8-dropout").train()
+    x, order = rows(model, 1).repeat(2, 1), CYCLE_8.tolist()
+    x[1] = 1 - x[1]
+    for t, i in enumerate(order):  # same dropped units, another future
+        changed = x[:1].clone()
+        changed[0, order[t:]] = x[1, order[t:]]
+        outputs = []
+        for row in (x[:1], changed):
+            with torch.random.fork_rng():
+                torch.manual_seed(t)
+                outputs.append(model(row)[0, i])
+        assert torch.equal(*outputs)
+
+
+def test_one_row_and_no_rows():
+    model = build("D3-cycle")
+    assert model.log_prob(torch.zeros(3, dtype=torch.float64)).shape == ()
+    assert model.log_prob(torch.zeros(0, 3, dtype=torch.float64)).shape == (0,)
+
+
+def test_a_model_can_be_copied_and_printed():
+    model = build("D3-cycle")
+    x = rows(model, 5)
+    assert torch.equal(copy.deepcopy(model).log_prob(x), model.log_prob(x))
+    assert "n_features=3" in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_features": 0}, ValueError, "n_features"),
+        ({"n_features": "3"}, TypeError, "n_features"),
+        ({"hidden": (0,)}, ValueError, "hidden"),
+        ({"hidden": (2.5,)}, TypeError, "hidden"),
+        ({"hidden": 5}, TypeError, "hidden"),
+        ({"likelihood": "bernoulli"}, TypeError, "likelihood"),
+        ({"likelihood": made.Bernoulli}, TypeError, "likelihood"),
+        ({"order": "backwards"}, ValueError, "order"),
+        ({"order": torch.tensor([0, 1])}, ValueError, "order must have 3 entries"),
+        ({"order": torch.tensor([0, 1, 1])}, ValueError, "order must be a permutation"),
+        ({"order": torch.tensor([-1, 0, 1])}, ValueError, "order must be a permutation"),
+        ({"degrees": "odd"}, ValueError, "degrees"),
+        ({"n_masks": 0}, ValueError, "n_masks must be an int of at least 1"),
+        ({"n_masks": 1.5}, ValueError, "n_masks must be an int of at least 1"),
+        ({"n_masks": 2}, ValueError, "n_masks=2 needs"),
+        ({"activation": "softplus"}, ValueError, "activation must be one of"),
+        ({"dropout": 1.0}, ValueError, "dropout"),
+        ({"dropout": -0.1}, ValueError, "dropout"),
+        ({"dropout": float("nan")}, ValueError, "dropout"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        MADE(**({"n_features": 3} | arguments))
+
+
+@pytest.mark.parametrize("call", ["__call__", "log_prob", "loss", "conditionals"])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.zeros(2, 4), ValueError, r"x must have shape \(..., 3\), got \(2, 4\)"),
+        (torch.tensor(0.0), ValueError, "x must have shape"),
+        (torch.tensor([[0, torch.nan, 1]]), ValueError, r"x must be 0 or 1 .*, got nan at position \(0, 1\)"),
+        (torch.tensor([[0, 1, 0.5]]), ValueError, r"x must be 0 or 1 .*, got 0.5 at position \(0, 2\)"),
+        (torch.zeros(2, 3, dtype=torch.int64), TypeError, "x must be .* dtype torch.float32, got .* torch.int64"),
+        (torch.zeros(2, 3, dtype=torch.float64), TypeError, "x must be .* dtype torch.float32, got .* torch.float64"),
+        ([[0.0, 0.0, 0.0]], TypeError, "x must be a tensor of the model's dtype torch.float32, got list"),
+    ],
+)
+def test_bad_rows_are_refused(call, x, error, message):
+    with pytest.raises(error, match=message):
+        getattr(MADE(3, (4,)), call)(x)
+
+
+def test_bad_rows_of_other_likelihoods_are_refused():
+    with pytest.raises(ValueError, match="x must be a whole number from 0 to 2"):
+        MADE(2, likelihood=made.Categorical(3)).log_prob(torch.tensor([[0.0, 3.0]]))
+    with pytest.raises(ValueError, match="x must be a finite number"):
+        MADE(2, likelihood=made.Gaussian()).log_prob(torch.tensor([[0.0, torch.nan]]))
+
+
+# files
+
+
+def test_a_file_holds_the_choice_of_connectivity_even_a_foreign_one(model_file):
+    model = MADE(7, (6,), order="random", n_masks=2, seed=1).eval()
+    x = rows(model, 10)
+    for choice in (0, 1, Connectivity.create(7, (6,), CYCLE_7)):
+        model.use(choice)
+        model.save(model_file)
+        again = MADE.load(model_file)
+        assert again.connectivity == model.connectivity
+        assert again.connectivities == model.connectivities
+        assert torch.equal(again.log_prob(x), model.log_prob(x))
+
+
+def test_a_file_keeps_connectivities_that_no_seed_would_give(model_file):
+    """Weights belong to their masks: what was trained must come back, whatever the random generator does one day."""
+    model = MADE(7, (6,), order="random", n_masks=2)
+    model.connectivities[1] = Connectivity.create(7, (6,), CYCLE_7)
+    model.save(model_file)
+    again = MADE.load(model_file)
+    again.use(1)
+    assert again.connectivity.order.tolist() == CYCLE_7.tolist()
+
+
+@pytest.mark.parametrize("likelihood", [made.Bernoulli(), made.Categorical(4), made.Gaussian(min_scale=0.1)])
+def test_a_file_keeps_every_argument(likelihood, model_file):
+    config = dict(likelihood=likelihood, direct=False, activation="elu", dropout=0.3, degrees="random", n_masks=2)
+    model = MADE(5, (4, 3), order=torch.tensor([4, 0, 3, 1, 2]), seed=9, **config)
+    model.save(model_file)
+    again = MADE.load(model_file)
+    assert again._config == model._config
+    assert again.likelihood == likelihood
+    assert again.activation is model.activation
+    assert again.dropout.p == 0.3
+    assert again.direct is None
+    assert not again.training
+
+
+def test_a_file_without_pickle_written_whole_or_not_at_all(model_file):
+    model = MADE(3, (4,))
+    model.save(model_file)
+    good = model_file.read_bytes()
+    assert [p.name for p in model_file.parent.iterdir()] == [model_file.name]
+    with safe_open(model_file, framework="pt") as file:
+        assert json.loads(file.metadata()["config"])["n_features"] == 3
+    model._config["likelihood"] = object()  # cannot be written
+    with pytest.raises(TypeError):
+        model.save(model_file)
+    assert model_file.read_bytes() == good
+    with pytest.raises(Exception, match="No such file"):
+        MADE(3).save(model_file.parent / "nowhere" / "model")
+
+
+def test_damaged_and_foreign_files_are_refused(model_file):
+    MADE(3, (4,)).save(model_file)
+    whole = model_file.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:-1], whole[:5], b"", b"hello", b"just some text\n" * 100):
+        model_file.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{model_file.name} is damaged or no model file"):
+            MADE.load(model_file)
+    save_file({"w": torch.zeros(2)}, model_file)
+    with pytest.raises(ValueError, match=r"holds no made\.MADE/1 model, its format is None"):
+        MADE.load(model_file)
+    save_file({"w": torch.zeros(2)}, model_file, metadata={"format": "made.MADE/99"})
+    with pytest.raises(ValueError, match=r"its format is 'made\.MADE/99'"):
+        MADE.load(model_file)
+
+
+def test_a_file_with_a_tensor_missing_is_refused(model_file):
+    MADE(3, (4,)).save(model_file)
+    with safe_open(model_file, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(model_file)
+    del tensors["direct.weight"]
+    save_file(tensors, model_file, metadata=metadata)
+    with pytest.raises(RuntimeError, match=r"direct\.weight"):
+        MADE.load(model_file)
+
+
+def test_a_missing_file_is_named(model_file):
+    with pytest.raises(FileNotFoundError, match=model_file.name):
+        MADE.load(model_file)
+
+
+def test_paths_may_be_strings(model_file):
+    MADE(3, (4,)).save(str(model_file))
+    assert MADE.load(str(model_file), device="cpu").n_features == 3
+
+
+def test_a_state_dict_survives_torch_save_without_pickled_classes(tmp_path):
+    model, other = build("D8-several-degrees"), build("D8-several-degrees", seed=3)
+    torch.save(model.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    x = rows(model, 4)
+    assert torch.equal(other.log_prob(x), model.log_prob(x))

@@ -1,0 +1,121 @@
+"""made/show.py: every drawing draws what it was given."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
+
+import made
+from made import Connectivity, History, show
+
+C = Connectivity.create(3, (4, 5), torch.tensor([2, 0, 1]))
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("obj", [made.MADE, made.MADE.log_prob, made.fit, made.masks, made.masks.build_masks])
+def test_source_is_the_exact_source(obj):
+    text = show.source(obj).data
+    assert text.startswith("```python\n")
+    assert text.endswith("\n```")
+    found = [line.strip() for line in text.split("\n")[1:-1]]
+    assert found == [line.strip() for line in inspect.getsource(obj).strip().split("\n")]
+
+
+def test_source_of_a_method_is_not_indented():
+    assert show.source(made.MADE.loss).data.split("\n")[1].startswith("def loss(")
+
+
+def test_digest_tells_shape_mean_and_range():
+    assert show.digest(torch.tensor([[0.0, 1.0], [1.0, 2.0]])) == "shape (2, 2), mean 1.00, min 0.00, max 2.00"
+    assert show.digest([1, 2], digits=1) == "shape (2,), mean 1.5, min 1.0, max 2.0"
+
+
+def test_images_shows_every_row_and_marks_the_unknown():
+    x = torch.rand(5, 16)
+    x[1, 3] = torch.nan
+    fig = show.images(x, columns=3, titles=list("abcde"))
+    axes = fig.axes
+    assert len(axes) == 6
+    for k in range(5):
+        image = axes[k].images[0]
+        assert np.array_equal(np.ma.filled(image.get_array(), np.nan), x[k].view(4, 4).numpy(), equal_nan=True)
+        assert axes[k].get_title() == "abcde"[k]
+        assert image.get_clim() == (0, 1)
+    assert not axes[5].images
+    assert axes[0].images[0].cmap(np.ma.masked_invalid([np.nan]))[0] == pytest.approx(to_rgba(show.ORANGE))
+
+
+def test_images_may_be_oblong():
+    assert show.images(torch.rand(2, 6), side=2).axes[0].images[0].get_array().shape == (2, 3)
+
+
+@pytest.mark.parametrize(("shape", "side"), [((2, 7), None), ((9,), None), ((2, 9), 2)])
+def test_images_refuses_what_is_no_rectangle(shape, side):
+    with pytest.raises(ValueError, match=r"x must have shape \(N, side \* width\)"):
+        show.images(torch.rand(shape), side=side)
+
+
+def test_masks_draws_each_mask_and_who_sees_whom():
+    fig = show.masks(C)
+    drawn = [torch.from_numpy(ax.images[0].get_array().filled()) for ax in fig.axes]
+    assert len(drawn) == 4
+    for found, expected in zip(drawn, [*C.masks(), C.reachable()], strict=True):
+        assert torch.equal(found.bool(), expected)
+
+
+def test_dependencies_draws_matrices_side_by_side():
+    a, b = C.reachable(), C.direct_mask().T
+    fig = show.dependencies(a, b, titles=["one", "two"])
+    assert [ax.get_title() for ax in fig.axes] == ["one", "two"]
+    assert torch.equal(torch.from_numpy(fig.axes[1].images[0].get_array().filled()).bool(), b)
+    with pytest.raises(ValueError):
+        show.dependencies(a, b, titles=["one"])
+
+
+def test_autoencoder_draws_every_unit_and_every_weight():
+    ax = show.autoencoder([4, 3, 2]).axes[0]
+    assert len(ax.collections) == 4 + 3 + 2 + 3 + 4
+    assert len(ax.lines) == 4 * 3 + 3 * 2 + 2 * 3 + 3 * 4
+    assert {"input x", "code z"} <= {text.get_text() for text in ax.texts}
+
+
+@pytest.mark.parametrize("highlight", [None, 0, 1, 2])
+def test_network_draws_every_unmasked_weight_and_lights_the_paths(highlight):
+    ax = show.network(C, highlight).axes[0]
+    assert len(ax.lines) == sum(int(mask.sum()) for mask in C.masks())
+    labels = [int(t.get_text()) for t in ax.texts if t.get_text().isdigit()]
+    assert labels == [d for layer in [*C.degrees, C.degrees[0]] for d in layer.tolist()]
+    lit = sum(line.get_color() == show.ORANGE for line in ax.lines)
+    if highlight is None or highlight == 2:  # variable 2 comes first and sees nothing
+        assert lit == 0
+    else:
+        assert 0 < lit <= len(ax.lines)
+    inputs = [c for c in ax.collections if c.get_offsets()[0][1] == 0]
+    seen = [tuple(c.get_edgecolor()[0]) == to_rgba(show.ORANGE) for c in inputs]
+    assert seen == (C.reachable()[highlight].tolist() if highlight is not None else [False] * 3)
+
+
+def test_history_draws_both_curves_and_the_kept_epoch():
+    record = History([3.0, 2.0, 1.0], [3.0, 1.5, 2.0], best_epoch=1)
+    ax = show.history(record)
+    train, valid, kept = ax.lines
+    assert train.get_xydata().tolist() == [[1, 3], [2, 2], [3, 1]]
+    assert valid.get_xydata().tolist() == [[1, 3], [2, 1.5], [3, 2]]
+    assert kept.get_xydata().tolist() == [[2, 1.5]]
+    assert show.history(record, ax) is ax
+    assert len(show.history(History([1.0])).lines) == 1
+
+
+def test_drawing_leaves_the_global_style():
+    before = dict(plt.rcParams)
+    show.masks(C)
+    show.images(torch.rand(2, 4))
+    assert dict(plt.rcParams) == before

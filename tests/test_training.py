@@ -1,0 +1,296 @@
+"""made/training.py: fit and nll."""
+
+import copy
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from registry import build, rows
+from torch import nn
+
+import made
+from made import MADE, Autoencoder, Estimate, History, fit, nll
+
+TRAIN = (torch.rand(50, 4, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+VALID = (torch.rand(30, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+
+
+def quiet(model, *data, **options):
+    return fit(model, *data, progress=False, **options)
+
+
+class Scripted(nn.Module):
+    """Its weight falls by ``lr`` at every step; its evaluation losses follow a script; it remembers what it saw."""
+
+    def __init__(self, script=(), interrupt_at=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(10.0))
+        self.script, self.interrupt_at = iter(script), interrupt_at
+        self.trained_on, self.evaluated_on, self.weights_at_evaluation = [], [], []
+
+    def loss(self, x):
+        if self.training:
+            self.trained_on.append(x)
+            if len(self.trained_on) == self.interrupt_at:
+                raise KeyboardInterrupt
+            return self.weight + x.mean() - self.weight.detach()
+        self.evaluated_on.append(x)
+        self.weights_at_evaluation.append(self.weight.item())
+        return torch.tensor(next(self.script))
+
+
+def numbers(n):
+    return torch.arange(1.0, n + 1).unsqueeze(1)
+
+
+def test_every_row_is_used_once_per_epoch_the_last_small_batch_included():
+    model = Scripted()
+    history = quiet(model, numbers(8), epochs=3, batch_size=3)
+    assert [len(x) for x in model.trained_on] == [3, 3, 2] * 3
+    epochs = [torch.cat(model.trained_on[3 * k : 3 * k + 3]).flatten() for k in range(3)]
+    for epoch in epochs:
+        assert epoch.sort().values.tolist() == list(range(1, 9))
+    assert not torch.equal(epochs[0], epochs[1])  # in a new order
+    assert history.train == pytest.approx([4.5] * 3)  # rows weigh the same, batches do not
+
+
+def test_one_step_on_everything_equals_adamw_by_hand():
+    model = MADE(4, (5,), seed=2).double()
+    twin, x = copy.deepcopy(model), TRAIN.double()
+    quiet(model, x, epochs=1, batch_size=50, lr=0.01, weight_decay=0.1)
+    twin.loss(x).backward()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        step = q.grad / (q.grad.abs() + 1e-8)  # the first step of Adam is the sign of the gradient
+        expected = q * (1 - 0.01 * 0.1) - 0.01 * step
+        assert torch.allclose(p, expected, atol=1e-9)
+
+
+def test_the_best_weights_come_back_and_patience_ends_it():
+    script = [5.0, 4.0, 3.0, 3.5, 3.2, 3.1, 9.0]
+    model = Scripted(script)
+    history = quiet(model, numbers(4), numbers(2), epochs=50, batch_size=2, patience=3, lr=0.1)
+    assert history.valid == pytest.approx(script[:6])
+    assert (history.best_epoch, history.stopped) == (2, "patience")
+    assert model.weight.item() == model.weights_at_evaluation[2]
+    assert model.weight.item() != model.weights_at_evaluation[-1]
+    assert not model.training
+
+
+def test_an_equal_validation_loss_is_not_a_lower_one():
+    model = Scripted([2.0] * 20)
+    history = quiet(model, numbers(4), numbers(2), epochs=20, patience=3)
+    assert (len(history.valid), history.best_epoch, history.stopped) == (4, 0, "patience")
+    assert model.weight.item() == model.weights_at_evaluation[0]
+
+
+def test_validation_decides_on_validation_rows_in_evaluation_mode():
+    model = Scripted([2.0, 1.0])
+    history = quiet(model, numbers(4), 100 + numbers(2), epochs=2)
+    assert all(torch.equal(x, 100 + numbers(2)) for x in model.evaluated_on)
+    assert len(model.evaluated_on) == 2
+    assert all(x.max() <= 4 for x in model.trained_on)
+    assert (history.best_epoch, history.stopped) == (1, "epochs")
+
+
+def test_without_validation_the_last_weights_stay():
+    model = Scripted()
+    history = quiet(model, numbers(4), epochs=5, batch_size=4, lr=0.5)
+    assert history.valid == []
+    assert (history.best_epoch, history.stopped) == (4, "epochs")
+    assert model.weight.item() < 8  # five steps of about 0.5
+
+
+def test_a_large_validation_set_is_averaged_over_rows():
+    model = MADE(4, (5,))
+    valid = VALID.repeat(70, 1)[:2050]  # 1000 + 1000 + 50
+    valid[2000:] = 1
+    history = quiet(model, TRAIN, valid, epochs=1)
+    assert history.valid[0] == pytest.approx(-model.log_prob(valid).mean().item(), rel=1e-5)
+
+
+def test_ctrl_c_keeps_the_best_weights():
+    model = Scripted([2.0, 1.0, 3.0], interrupt_at=7)  # in epoch 3, two steps each
+    history = quiet(model, numbers(4), numbers(2), batch_size=2, lr=0.1)
+    assert history.stopped == "interrupted"
+    assert len(history.valid) == 3
+    assert model.weight.item() == model.weights_at_evaluation[1]
+    assert not model.training
+
+
+def test_ctrl_c_before_the_first_epoch_ends_keeps_the_initial_weights():
+    model = Scripted(interrupt_at=2)
+    history = quiet(model, numbers(4), batch_size=2)
+    assert (history.best_epoch, history.stopped, model.weight.item()) == (-1, "interrupted", 10.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MADE(4, (8,), dropout=0.3, order="random", n_masks=2),
+        lambda: Autoencoder(4, (8,), 2, noise=("mask", 0.3)),
+        lambda: Autoencoder(4, (8,), 2, noise=("gaussian", 0.3)),
+    ],
+    ids=["made", "mask", "gaussian"],
+)
+def test_the_same_seed_gives_the_same_fit_whatever_the_global_generator(make, untouched_rng):
+    results = []
+    for seed, disturb in [(1, 11), (1, 22), (2, 11)]:
+        model = make()
+        with torch.random.fork_rng():
+            torch.manual_seed(disturb)
+            before = torch.get_rng_state()
+            history = quiet(model, TRAIN, VALID, epochs=3, batch_size=16, seed=seed)
+            assert torch.equal(torch.get_rng_state(), before)
+        results.append((history, [p.tolist() for p in model.parameters()]))
+    assert results[0] == results[1]
+    assert results[0] != results[2]
+
+
+def test_validation_does_not_disturb_training():
+    """Neither the rows' order nor dropout may depend on whether somebody looks."""
+    alone, watched = (MADE(4, (8,), dropout=0.5, seed=1) for _ in range(2))
+    a = quiet(alone, TRAIN, epochs=4, batch_size=20)
+    b = quiet(watched, TRAIN, VALID, epochs=4, batch_size=20)
+    assert a.train == b.train
+
+
+def test_connectivities_take_turns_in_training_and_number_0_is_evaluated():
+    class Noting(MADE):
+        def loss(self, x):
+            k = next(k for k, c in enumerate(self.connectivities) if c is self.connectivity)
+            (trained if self.training else evaluated).append(k)
+            return super().loss(x)
+
+    trained, evaluated = [], []
+    model = Noting(6, (5,), order="random", n_masks=3)
+    x = rows(model, 40)
+    quiet(model, x, x, epochs=3, batch_size=10)
+    assert trained == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert evaluated == [0, 0, 0]
+    assert model.connectivity == model.connectivities[0]
+
+
+def test_evaluation_does_not_advance_the_cycle():
+    model = build("D8-several-degrees")
+    model.use(2)
+    x = rows(model, 30)
+    first = nll(model, x, batch_size=7)
+    assert model.connectivity is model.connectivities[2]
+    assert nll(model, x, batch_size=7) == first
+
+
+def test_training_with_several_connectivities_stays_a_distribution():
+    model = MADE(6, (10,), order="random", degrees="random", n_masks=3).double()
+    quiet(model, rows(model, 60), epochs=3, batch_size=10, lr=0.05)
+    for k in range(3):
+        model.use(k)
+        assert made.diagnostics.total_probability(model) == pytest.approx(1, abs=1e-9)
+
+
+def test_fit_finds_the_distribution():
+    """Three binary variables, all counts known: the best mean loss is the entropy of the empirical distribution."""
+    counts = torch.tensor([5, 1, 2, 8, 1, 3, 12, 4])
+    states = torch.cartesian_prod(*[torch.arange(2.0)] * 3)
+    x, p = states.repeat_interleave(counts, 0), counts / counts.sum()
+    model = MADE(3, (16,), order=torch.tensor([2, 0, 1]))
+    quiet(model, x, epochs=300, batch_size=36, lr=0.03)
+    assert nll(model, x).mean == pytest.approx(-(p * p.log()).sum().item(), abs=0.01)
+    assert model.log_prob(states).exp().tolist() == pytest.approx(p.tolist(), abs=0.02)
+
+
+def test_a_history_is_plain_data():
+    history = quiet(MADE(4, (5,)), TRAIN, VALID, epochs=3)
+    assert [len(history.train), len(history.valid)] == [3, 3]
+    assert json.loads(json.dumps(dataclasses.asdict(history))) == dataclasses.asdict(history)
+    assert all(type(v) is float for v in history.train + history.valid)
+    assert History() == History([], [], -1, "epochs")
+    assert history.plot().get_xlabel() == "epoch"
+
+
+def test_the_best_epoch_is_that_of_the_restored_weights():
+    model = MADE(4, (64,))
+    history = quiet(model, TRAIN[:10], VALID, epochs=60, lr=0.05, patience=15)
+    assert history.stopped == "patience"
+    assert history.best_epoch == len(history.valid) - 16
+    assert history.valid[history.best_epoch] == min(history.valid)
+    assert nll(model, VALID).mean == pytest.approx(min(history.valid), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [10, 50])
+def test_a_loss_that_is_no_number_any_more_is_reported(batch_size):
+    with pytest.raises(FloatingPointError, match="try a smaller lr"):
+        quiet(MADE(4, (8,)), TRAIN, epochs=5, lr=1e30, batch_size=batch_size)
+
+
+def test_it_trains_in_double_precision_and_shows_progress_on_stderr(capsys):
+    model = MADE(4, (5,)).double()
+    history = fit(model, TRAIN.double(), VALID.double(), epochs=2, device="cpu")
+    assert len(history.train) == 2
+    assert model.output.weight.dtype == torch.float64
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "2/2" in err
+    quiet(model, TRAIN.double(), epochs=1)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"train": [[0.0] * 4]}, TypeError, "train must be a tensor of shape"),
+        ({"train": torch.zeros(4)}, ValueError, "train must have shape"),
+        ({"train": torch.zeros(0, 4)}, ValueError, "train must have shape"),
+        ({"valid": torch.zeros(0, 4)}, ValueError, "valid must have shape"),
+        ({"valid": 3}, TypeError, "valid must be a tensor"),
+        ({"train": torch.zeros(5, 3)}, ValueError, r"must have shape \(..., 4\)"),
+        ({"train": torch.full((5, 4), torch.nan)}, ValueError, "must be 0 or 1"),
+        ({"train": torch.zeros(5, 4, dtype=torch.int64)}, TypeError, "dtype"),
+        ({"epochs": 0}, ValueError, "epochs must be an int of at least 1"),
+        ({"epochs": 1.5}, ValueError, "epochs must be an int of at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"patience": 0}, ValueError, "patience"),
+        ({"lr": 0}, ValueError, "lr must be a positive number"),
+        ({"lr": -1.0}, ValueError, "lr"),
+        ({"lr": math.inf}, ValueError, "lr"),
+        ({"lr": math.nan}, ValueError, "lr"),
+        ({"weight_decay": -0.1}, ValueError, "weight_decay"),
+        ({"weight_decay": math.nan}, ValueError, "weight_decay"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        quiet(**({"model": MADE(4, (5,)), "train": TRAIN} | arguments))
+
+
+def test_nll_is_a_mean_with_its_standard_error():
+    model = build("D8")
+    x = rows(model, 57)
+    losses = [-model.log_prob(row).item() for row in x]
+    mean = sum(losses) / 57
+    spread = math.sqrt(sum((v - mean) ** 2 for v in losses) / 56)
+    assert nll(model, x, batch_size=10) == pytest.approx(Estimate(mean, spread / math.sqrt(57), 57), abs=1e-12)
+
+
+def test_nll_of_one_row_has_no_standard_error():
+    estimate = nll(build("D8"), torch.zeros(1, 8, dtype=torch.float64))
+    assert math.isnan(estimate.stderr)
+    assert estimate.n == 1
+
+
+def test_nll_ignores_dropout_and_leaves_the_mode():
+    model = build("D8-dropout")
+    x = rows(model, 20)
+    expected = nll(model, x)
+    model.train()
+    assert nll(model, x) == expected
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("x", "error"), [(torch.zeros(4), ValueError), (torch.zeros(0, 4), ValueError), ([[0.0]], TypeError)]
+)
+def test_nll_refuses_what_is_no_matrix(x, error):
+    with pytest.raises(error, match="x must"):
+        nll(MADE(4, (5,)), x)
