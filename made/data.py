@@ -84,16 +84,16 @@ def load(
 ) -> Split:
     """Load a data set, downloading it the first time.
 
-    ============== ==== ======================== =============================================================
-    name           D    train / valid / test     source
-    ============== ==== ======================== =============================================================
-    digits          64   1197 / 300 / 300         scikit-learn, bundled: 8x8 images of 17 grey levels
-    mnist           784  50000 / 10000 / 10000    LeCun, Cortes, Burges: 28x28 images of 256 grey levels
-    binarized_mnist 784 50000 / 10000 / 10000    one fixed random binarization (Larochelle), as in the papers
-    dna            180  1400 / 600 / 1186        binary benchmark of the MADE paper
-    mushrooms      112  2000 / 500 / 5624        binary benchmark of the MADE paper
-    nips           500  400 / 100 / 1240         NIPS-0-12, binary benchmark of the MADE paper
-    ============== ==== ======================== =============================================================
+    =============== ==== ======================= =========================================================
+    name            D    train / valid / test    source
+    =============== ==== ======================= =========================================================
+    digits          64   1197 / 300 / 300        scikit-learn, bundled: 8x8 images of 17 grey levels
+    mnist           784  50000 / 10000 / 10000   LeCun, Cortes, Burges: 28x28 images of 256 grey levels
+    binarized_mnist 784  50000 / 10000 / 10000   one fixed random binarization (Larochelle), as in the papers
+    dna             180  1400 / 600 / 1186       binary benchmark of the MADE paper
+    mushrooms       112  2000 / 500 / 5624       binary benchmark of the MADE paper
+    nips            500  400 / 100 / 1240        NIPS-0-12, binary benchmark of the MADE paper
+    =============== ==== ======================= =========================================================
 
     Args:
         name: one of the above.

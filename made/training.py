@@ -78,7 +78,7 @@ def fit(
     connectivities uses the next one at every step, and connectivity 0 for validation and afterwards.
 
     Args:
-        model: anything with ``loss(batch)``, such as :class:`made.MADE` or :class:`made.Autoencoder`.
+        model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``.
         train: training rows, shape (N, D).
         valid: validation rows, shape (M, D), or None for no early stopping.
         epochs: the most passes over ``train``.

@@ -103,16 +103,21 @@ def test_a_wide_model_samples_the_same_by_both_methods():
         assert 0.02 < (a == 0).double().mean() < 0.98
 
 
-def test_a_copying_chain_needs_every_round():
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_copying_chain_needs_every_round(direct):
     """Each variable repeats the one before it, so that guesses become right one variable per round."""
     n = 10
-    model = MADE(n, ()).double()
+    model = MADE(n, () if direct else (n - 1,), direct=direct).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
         for i in range(1, n):
-            model.direct.weight[i, i - 1] = 100
             model.output.bias[i] = -50
+            if direct:
+                model.direct.weight[i, i - 1] = 100
+            else:  # through the one hidden unit of degree i
+                model.hidden[0].weight[i - 1, i - 1] = 1
+                model.output.weight[i, i - 1] = 100
     u = torch.full((2, n), 0.5, dtype=torch.float64)
     u[0, 0] = 0.1
     for block in (1, 2, 3, n, 64):
