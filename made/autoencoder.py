@@ -118,12 +118,8 @@ class Autoencoder(nn.Module):
         return inputs + level * noise
 
     def check(self, x: Tensor) -> None:
-        """Refuse anything but a tensor (..., D) with values in the support."""
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            raise TypeError(f"x must be a floating-point tensor, got {getattr(x, 'dtype', type(x).__name__)}")
-        if x.dim() == 0 or x.shape[-1] != self.n_features:
-            raise ValueError(f"x must have shape (..., {self.n_features}), got {tuple(x.shape)}")
-        self.likelihood.check(x)
+        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
+        self.likelihood.check_rows(x, self.n_features, next(self.parameters()).dtype)
 
 
 def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
@@ -139,4 +135,6 @@ def valid_noise(noise: object) -> bool:
     if not isinstance(noise, tuple) or len(noise) != 2:
         return False
     kind, level = noise
+    if not isinstance(level, (int, float)):
+        return False
     return (kind == "mask" and 0 <= level <= 1) or (kind == "gaussian" and 0 <= level < math.inf)

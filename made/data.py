@@ -8,6 +8,7 @@ import io
 import os
 import tempfile
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def _read(path: Path, file: File) -> tuple[bytes | None, str]:
     if file.name.endswith(".gz"):
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             return None, f"is no whole gzip file ({error})"
     found = hashlib.sha256(content).hexdigest()
     return (content, "") if found == file.sha256 else (None, f"has SHA-256 {found}, expected {file.sha256}")

@@ -58,6 +58,13 @@ def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
 
     Returns:
         Bool, shape (D, D).
+
+    Example:
+        >>> import made
+        >>> jacobian_dependencies(made.MADE(3, hidden=(4,))).int()
+        tensor([[0, 0, 0],
+                [1, 0, 0],
+                [1, 1, 0]], dtype=torch.int32)
     """
     probe, likelihood = positive_copy(model, seed), model.likelihood
     inputs = torch.ones(model.n_features * likelihood.n_inputs, dtype=torch.float64)
@@ -78,6 +85,11 @@ def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
 
     Returns:
         Bool, shape (D, D).
+
+    Example:
+        >>> import made
+        >>> flip_dependencies(made.Autoencoder(3, hidden=(4,))).all()  # an autoencoder sees everything
+        tensor(True)
     """
     probe, n_features = positive_copy(model, seed), model.n_features
     # as many equal rows as flips: the same call shape means the same rounding, so that != is exact

@@ -31,7 +31,7 @@ class Likelihood:
     n_states: int | None = None
     support: str
 
-    def distribution(self, params: Tensor) -> distributions.Distribution:
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
         """Distribution of each variable: params (..., D, K) give batch shape (..., D)."""
         raise NotImplementedError
 
@@ -66,9 +66,9 @@ class Likelihood:
             ValueError: a value is outside the support.
         """
         self.check(x)
-        return self.distribution(params).log_prob(x).sum(-1)
+        return self.distribution(params, validate_args=False).log_prob(x).sum(-1)  # x was checked above
 
-    def check(self, x: Tensor) -> None:
+    def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse values outside the support, NaN included.
 
         Raises:
@@ -77,7 +77,21 @@ class Likelihood:
         bad = self.violations(x)
         if bad.any():
             place = tuple(bad.nonzero()[0].tolist())
-            raise ValueError(f"x must be {self.support} for {self}, got {x[place].item()} at position {place}")
+            raise ValueError(f"{name} must be {self.support} for {self}, got {x[place].item()} at position {place}")
+
+    def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> None:
+        """Refuse anything but a tensor (..., D) of the given dtype with values in the support.
+
+        Raises:
+            TypeError: no tensor, or one of another dtype.
+            ValueError: another width, or a value outside the support.
+        """
+        if not isinstance(x, Tensor) or x.dtype != dtype:
+            what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"{name} must be a tensor of the model's dtype {dtype}, got {what}")
+        if x.dim() == 0 or x.shape[-1] != n_features:
+            raise ValueError(f"{name} must have shape (..., {n_features}), got {tuple(x.shape)}")
+        self.check(x, name)
 
 
 @dataclass(frozen=True)
@@ -102,9 +116,9 @@ class Bernoulli(Likelihood):
     n_states = 2
     support = "0 or 1"
 
-    def distribution(self, params: Tensor) -> distributions.Bernoulli:
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Bernoulli:
         """Bernoulli with the given logits."""
-        return distributions.Bernoulli(logits=params.squeeze(-1))
+        return distributions.Bernoulli(logits=params.squeeze(-1), validate_args=validate_args)
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """1 where u is below the probability of 1."""
@@ -161,9 +175,9 @@ class Categorical(Likelihood):
         """The support in words."""
         return f"a whole number from 0 to {self.k - 1}"
 
-    def distribution(self, params: Tensor) -> distributions.Categorical:
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical with the given logits."""
-        return distributions.Categorical(logits=params)
+        return distributions.Categorical(logits=params, validate_args=validate_args)
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """The number of cumulative probabilities that u has reached; the last, 1, can never be reached."""
@@ -210,10 +224,10 @@ class Gaussian(Likelihood):
         if not 0 < self.min_scale < math.inf:
             raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
 
-    def distribution(self, params: Tensor) -> distributions.Normal:
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Normal:
         """Normal with the given means and log-scales."""
         mean, log_scale = params.unbind(-1)
-        return distributions.Normal(mean, self.min_scale + log_scale.exp())
+        return distributions.Normal(mean, self.min_scale + log_scale.exp(), validate_args=validate_args)
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Mean plus scale times the normal quantile of u; the temperature multiplies the variance."""

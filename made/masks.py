@@ -254,7 +254,8 @@ def check_sizes(n_features: int, hidden: Sequence[int]) -> None:
         raise TypeError(f"n_features must be an int, got {n_features!r}")
     if n_features < 1:
         raise ValueError(f"n_features must be at least 1, got {n_features}")
-    if isinstance(hidden, (int, str)) or not all(isinstance(h, int) and not isinstance(h, bool) for h in hidden):
+    ints = isinstance(hidden, Sequence) and all(isinstance(h, int) and not isinstance(h, bool) for h in hidden)
+    if not ints:
         raise TypeError(f"hidden must be a sequence of ints, such as (500,), got {hidden!r}")
     if any(h < 1 for h in hidden):
         raise ValueError(f"hidden sizes must be at least 1, got {tuple(hidden)}")

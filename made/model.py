@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -241,34 +242,32 @@ class MADE(nn.Module):
         """
         if not isinstance(n, int) or n < 0:
             raise ValueError(f"n must be an int of at least 0, got {n!r}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature!r}")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be a positive number, got {temperature!r}")
         samplers = {"incremental": sample_incremental, "naive": sample_naive}
         if method not in samplers:
             raise ValueError(f"method must be one of {sorted(samplers)}, got {method!r}")
         weight = self.output.weight
-        known = weight.new_full((n, self.n_features), torch.nan) if given is None else given.to(weight.device)
-        if given is not None:
-            self._check_given(n, known)
+        if given is None:
+            known = weight.new_full((n, self.n_features), torch.nan)
+        else:
+            self._check_given(n, given)
+            known = given.to(weight.device)
         u = uniforms(n, self.n_features, generator).to(weight.device)
         with evaluating(self):
             return samplers[method](self, u, known, temperature)
 
-    def check(self, x: Tensor) -> None:
+    def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
-        weight = self.output.weight
-        if not isinstance(x, Tensor) or x.dtype != weight.dtype:
-            what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"x must be a tensor of the model's dtype {weight.dtype}, got {what}")
-        if x.dim() == 0 or x.shape[-1] != self.n_features:
-            raise ValueError(f"x must have shape (..., {self.n_features}), got {tuple(x.shape)}")
-        self.likelihood.check(x)
+        self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
     def _check_given(self, n: int, given: Tensor) -> None:
+        if not isinstance(given, Tensor):
+            raise TypeError(f"given must be a tensor of the model's dtype, got {type(given).__name__}")
         if given.shape != (n, self.n_features):
             raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
         known = ~given.isnan()
-        self.check(torch.where(known, given, 0.0))
+        self.check(torch.where(known, given, 0.0), "given")
         by_step = known[:, self.connectivity.order.to(known.device)]
         if (by_step[:, 1:] & ~by_step[:, :-1]).any():
             raise ValueError("given must know the first variables of the order in every row, and no later one")
@@ -312,21 +311,25 @@ class MADE(nn.Module):
             raise ValueError(f"{os.fspath(path)} is damaged or no model file: {error}") from None
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{os.fspath(path)} holds no {FORMAT} model, its format is {metadata.get('format')!r}")
-        config = json.loads(metadata["config"])
+        try:
+            return cls._rebuild(json.loads(metadata["config"]), tensors).to(device).eval()
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
+
+    @classmethod
+    def _rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> MADE:
         name = config["likelihood"].pop("name")
-        config["likelihood"] = getattr(likelihoods, name)(**config["likelihood"])
+        config["likelihood"] = vars(likelihoods)[name](**config["likelihood"])
         if not isinstance(config["order"], str):
             config["order"] = torch.tensor(config["order"])
         model = cls(config.pop("n_features"), config.pop("hidden"), **config)
-        n_layers = len(model.hidden) + 1
         current, *rest = (
-            [tensors.pop(f"connectivity.{k}.{layer}") for layer in range(n_layers)]
+            [tensors.pop(f"connectivity.{k}.{layer}") for layer in range(len(model.hidden) + 1)]
             for k in range(len(model.connectivities) + 1)
         )
-        tensors["_extra_state"] = {"current": current, "connectivities": rest}
         model.to(dtype=tensors["output.weight"].dtype)
-        model.load_state_dict(tensors)
-        return model.to(device).eval()
+        model.load_state_dict({**tensors, "_extra_state": {"current": current, "connectivities": rest}})
+        return model
 
     def get_extra_state(self) -> dict[str, Any]:
         """The connectivities, so that ``state_dict()`` holds them beside the weights."""

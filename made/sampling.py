@@ -41,6 +41,12 @@ def sample_naive(model: Any, u: Tensor, given: Tensor, temperature: float = 1.0)
 
     Returns:
         Samples, shape (n, D).
+
+    Example:
+        >>> import made
+        >>> u = uniforms(2, 4, torch.Generator().manual_seed(0))
+        >>> sample_naive(made.MADE(4), u, given=torch.full((2, 4), torch.nan)).shape
+        torch.Size([2, 4])
     """
     known = ~given.isnan()
     x = torch.where(known, given, 0.0)
@@ -51,7 +57,9 @@ def sample_naive(model: Any, u: Tensor, given: Tensor, temperature: float = 1.0)
     return x
 
 
-def sample_incremental(model: Any, u: Tensor, given: Tensor, temperature: float = 1.0, block: int = 64) -> Tensor:
+def sample_incremental(
+    model: Any, u: Tensor, given: Tensor, temperature: float = 1.0, block: int | None = None
+) -> Tensor:
     r"""Draw the same samples for the price of about one forward pass.
 
     Units are sorted by degree, so that every masked weight matrix is block-triangular. Variables are drawn a block at
@@ -65,14 +73,23 @@ def sample_incremental(model: Any, u: Tensor, given: Tensor, temperature: float 
         u: uniforms, shape (n, D), one per variable.
         given: known values, shape (n, D), NaN where a value is to be drawn.
         temperature: below 1 sharpens each conditional, above 1 flattens it.
-        block: variables per block; it changes the speed, never the samples.
+        block: variables per block; it changes the speed, never the samples. Default: 64 for a finite support, and 1
+            for real variables, where a guess is hardly ever right.
 
     Returns:
         Samples, shape (n, D), equal to those of :func:`sample_naive` up to rounding in the conditionals.
+
+    Example:
+        >>> import made
+        >>> model, u = made.MADE(4), uniforms(2, 4, torch.Generator().manual_seed(0))
+        >>> unknown = torch.full((2, 4), torch.nan)
+        >>> torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
+        True
     """
     likelihood, connectivity = model.likelihood, model.connectivity
     order, n_features = connectivity.order.to(u.device), connectivity.n_features
     K = likelihood.n_params
+    block = block or (64 if likelihood.n_states else 1)
     weights, biases, direct, degrees = sorted_by_degree(model)
     u, given = u[:, order], given[:, order]
     known = ~given.isnan()

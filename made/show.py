@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,8 +50,8 @@ STYLE = {
 }
 
 
-def source(obj: Any) -> Any:
-    """The package's own source of a function, class or module, highlighted; in a notebook, the last line of a cell.
+def source(*objects: Any) -> Any:
+    """The package's own source of functions, classes or modules, highlighted; in a notebook, the last line of a cell.
 
     Example:
         >>> import made
@@ -63,7 +64,8 @@ def source(obj: Any) -> Any:
     """
     from IPython.display import Markdown
 
-    return Markdown(f"```python\n{inspect.cleandoc(chr(10) + inspect.getsource(obj)).strip()}\n```")
+    text = "\n\n\n".join(textwrap.dedent(inspect.getsource(obj)).strip() for obj in objects)
+    return Markdown(f"```python\n{text}\n```")
 
 
 def digest(x: Tensor, digits: int = 2) -> str:

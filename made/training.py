@@ -148,7 +148,7 @@ def fit(
                 history.train.append(total / len(train))
                 if valid is not None:
                     history.valid.append(mean_loss(model, valid))
-                if valid is None or history.valid[-1] == min(history.valid):
+                if valid is None or history.valid.index(min(history.valid)) == epoch:
                     best, history.best_epoch = copy.deepcopy(model.state_dict()), epoch
                 bar.set_postfix(train=history.train[-1], **({"valid": history.valid[-1]} if valid is not None else {}))
                 bar.update()

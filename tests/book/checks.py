@@ -183,9 +183,11 @@ def figures_described(nb, number):
     """Every figure has an alt text, and a printed digest, since nbval cannot see pixels."""
     complaints = []
     for cell in code_cells(nb):
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        if alt and not _images(cell):
+            complaints.append(f"{_where(nb, cell)}: describes a figure but shows none")
         if not _images(cell):
             continue
-        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         if len(alt.strip()) < MIN_ALT:
             complaints.append(
                 f"{_where(nb, cell)}: needs cell metadata mystnb.image.alt of {MIN_ALT} characters, has {alt!r}"

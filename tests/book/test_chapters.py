@@ -120,6 +120,11 @@ def drop_alt(nb):
     nb.cells[4].metadata = {}
 
 
+def drop_figure(nb):
+    for cell in checks.code_cells(nb):
+        cell.outputs = [output for output in cell.outputs if output.output_type == "stream"]
+
+
 def drop_digest(nb):
     del nb.cells[4].outputs[0]
 
@@ -141,6 +146,7 @@ SPOILED = [
     (checks.no_machine_paths, append("markdown", "See C:\\data.")),
     (checks.figures_described, drop_alt),
     (checks.figures_described, drop_digest),
+    (checks.figures_described, drop_figure),
     (checks.figures_described, append("markdown", "![](figure.png)")),
     (checks.figures_described, append("markdown", '<img src="figure.png">')),
     (checks.plain_markdown, append("markdown", "```{note}\nRead this.\n```")),
