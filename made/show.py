@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -120,14 +121,22 @@ def images(
     return fig
 
 
-def matrix(ax: Axes, values: Tensor, title: str, xlabel: str, ylabel: str, cmap: str = "Blues") -> None:
-    """Draw a small matrix with one square per entry."""
+def matrix(
+    ax: Axes,
+    values: Tensor,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    cmap: str = "Blues",
+    labels: Sequence[int] | None = None,
+) -> None:
+    """Draw a matrix with one square per entry, with ticks (counted from 0, or ``labels``) if it is small."""
     values = torch.as_tensor(values).float()
     ax.imshow(values.numpy(), cmap=cmap, vmin=0, vmax=1.3, aspect="equal")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if max(values.shape) <= 12:
-        ax.set_xticks(range(values.shape[1]), [str(j) for j in range(values.shape[1])])
-        ax.set_yticks(range(values.shape[0]), [str(i) for i in range(values.shape[0])])
+        ax.set_xticks(range(values.shape[1]), [str(j) for j in labels or range(values.shape[1])])
+        ax.set_yticks(range(values.shape[0]), [str(i) for i in labels or range(values.shape[0])])
         ax.set_xticks([j - 0.5 for j in range(1, values.shape[1])], minor=True)
         ax.set_yticks([i - 0.5 for i in range(1, values.shape[0])], minor=True)
         ax.grid(which="minor", color="white", linewidth=1.5)
@@ -147,11 +156,18 @@ def masks(connectivity: Connectivity) -> Figure:
     return fig
 
 
-def dependencies(*matrices: Tensor, titles: list[str]) -> Figure:
-    """Draw (D, D) dependency matrices side by side: row i, column j is filled if output i sees input j."""
+def dependencies(*matrices: Tensor, titles: Sequence[str], labels: Sequence[Sequence[int]] | None = None) -> Figure:
+    """Draw (D, D) dependency matrices side by side: row i, column j is filled if output i sees input j.
+
+    Args:
+        matrices: bool, shape (D, D).
+        titles: one per matrix.
+        labels: for each matrix, the variables that its rows and columns stand for; default 0..D-1.
+    """
+    labels = labels or [range(len(m)) for m in matrices]
     fig, axes = figure(1, len(matrices), (2.4 * len(matrices), 2.6), squeeze=False)
-    for ax, values, title in zip(axes[0], matrices, titles, strict=True):
-        matrix(ax, values, title, "input", "output", "Oranges")
+    for ax, values, title, names in zip(axes[0], matrices, titles, labels, strict=True):
+        matrix(ax, values, title, "input", "output", "Oranges", names)
     return fig
 
 
