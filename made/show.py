@@ -199,7 +199,7 @@ def autoencoder(widths: list[int]) -> Figure:
 
 
 def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
-    """Draw units as circles with their degrees and unmasked weights as lines, inputs at the bottom.
+    """Draw units as circles with their degrees, and unmasked weights as lines, with the inputs at the bottom.
 
     Args:
         connectivity: at most some ten units per layer are legible.
@@ -229,11 +229,14 @@ def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
             colour = ORANGE if lit[k][unit] else BLUE
             ax.scatter(*place(k, unit, len(labels)), s=260, color="white", edgecolors=colour, linewidths=1.6, zorder=2)
             ax.text(*place(k, unit, len(labels)), str(label), ha="center", va="center", fontsize=9, zorder=3)
+    for i in range(len(degrees[0])):
+        for layer, y in ((0, -0.38), (n_layers - 1, n_layers - 0.62)):
+            ax.text(place(layer, i, len(degrees[0]))[0], y, f"$x_{{{i}}}$", ha="center", va="center", fontsize=9)
     names = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
     left = -widest / 2 - 0.6
     for k, name in enumerate(names):
         ax.text(left, k, name, ha="right", va="center", fontsize=9, color="#444444")
-    ax.set(xlim=(left - 1.2, widest / 2 + 0.3), ylim=(-0.45, n_layers - 0.55))
+    ax.set(xlim=(left - 1.2, widest / 2 + 0.3), ylim=(-0.6, n_layers - 0.4))
     ax.set_axis_off()
     return fig
 

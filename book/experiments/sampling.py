@@ -21,7 +21,14 @@ import torch
 import made
 from made.sampling import uniforms
 
-CONFIG = {"D": 784, "hidden": [500, 500], "batches": [1, 100], "repeats": 3, "seed": 0}
+CONFIG = {
+    "D": 784,
+    "hidden": [500, 500],
+    "batches": [1, 100],
+    "repeats": 3,
+    "blocks": [1, 8, 32, 64, 128, 784],
+    "seed": 0,
+}
 
 
 def plain_sampler(model):
@@ -65,6 +72,20 @@ def contest(model, batch, repeats):
     return {name: statistics.median(t) for name, t in times.items()}, differing
 
 
+@torch.no_grad()
+def time_blocks(model, config):
+    """Median seconds of the incremental sampler for each block size, at the largest batch."""
+    u = uniforms(max(config["batches"]), model.n_features, torch.Generator().manual_seed(0))
+    unknown = torch.full(u.shape, torch.nan)
+    times = {block: [] for block in config["blocks"]}
+    for _ in range(config["repeats"] + 1):
+        for block, taken in times.items():
+            start = time.perf_counter()
+            made.sampling.sample_incremental(model.eval(), u, unknown, block=block)
+            taken.append(time.perf_counter() - start)
+    return {str(block): statistics.median(taken[1:]) for block, taken in times.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true")
@@ -82,7 +103,9 @@ def main() -> None:
             seconds, differing = contest(model, batch, config["repeats"])
             rows.append({"model": name, "batch": batch, "seconds": seconds, "rows_that_differ": differing})
             print(rows[-1])
-    print(record.write("sampling", config, started, folder, rows=rows))
+    blocks = time_blocks(model, config)
+    print(blocks)
+    print(record.write("sampling", config, started, folder, rows=rows, blocks=blocks))
 
 
 if __name__ == "__main__":
