@@ -86,37 +86,41 @@ def sample_incremental(
         >>> torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
         True
     """
-    likelihood, connectivity = model.likelihood, model.connectivity
-    order, n_features = connectivity.order.to(u.device), connectivity.n_features
-    K = likelihood.n_params
+    likelihood, order = model.likelihood, model.connectivity.order.to(u.device)
+    n_features, K = len(order), likelihood.n_params
     block = block or (64 if likelihood.n_states else 1)
     weights, biases, direct, degrees = sorted_by_degree(model)
     u, given = u[:, order], given[:, order]
     known = ~given.isnan()
     x = torch.where(known, given, 0.0)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
-    state = [x.new_zeros(len(x), len(d)) for d in degrees]
+    state = [x.new_zeros(len(x), len(d)) for d in degrees[:-1]]
 
     for start in range(0, n_features, block):
         stop = min(start + block, n_features)
+        here = slice(start, stop)
         # units with degree <= start are final; those with degree <= stop become final in this block
-        done = [int((d <= start).sum()) if start else 0 for d in degrees]
-        new = [slice(lo, int((d <= stop).sum())) for lo, d in zip(done, degrees, strict=True)]
+        done = [int((d <= start).sum()) if start else 0 for d in degrees[:-1]]
+        new = [slice(lo, int((d <= stop).sum())) for lo, d in zip(done, degrees[:-1], strict=True)]
         rows = [*new[1:], slice(start * K, stop * K)]  # what each weight matrix computes: hidden units, then outputs
+        # the past needs no mask: whatever has a degree <= start may be used by all of the block
         past = [
             b[r] + s[:, :lo] @ w[r, :lo].T for w, b, r, s, lo in zip(weights, biases, rows, state, done, strict=True)
         ]
-        inner = [w[r, c] for w, r, c in zip(weights, rows, new, strict=True)]
+        inner = [
+            w[r, c] * (after[r, None] >= before[c])
+            for w, before, after, r, c in zip(weights, degrees[:-1], degrees[1:], rows, new, strict=True)
+        ]
         if direct is not None:
             past[-1] = past[-1] + state[0][:, : done[0]] @ direct[rows[-1], : done[0]].T
-        here = slice(start, stop)
+            inner_direct = direct[rows[-1], new[0]] * (degrees[-1][rows[-1], None] >= degrees[0][new[0]])
         for _ in range(stop - start + 1):
             units = [likelihood.encode(x[:, here]).flatten(-2)]
             for w, p in zip(inner[:-1], past[:-1], strict=True):
                 units.append(model.activation(p + units[-1] @ w.T))
             out = past[-1] + units[-1] @ inner[-1].T
             if direct is not None:
-                out = out + units[0] @ direct[rows[-1], new[0]].T
+                out = out + units[0] @ inner_direct.T
             drawn = likelihood.sample(out.unflatten(-1, (stop - start, K)), u[:, here], temperature)
             drawn = torch.where(known[:, here], x[:, here], drawn)
             if torch.equal(drawn, x[:, here]):
@@ -131,18 +135,22 @@ def sample_incremental(
 
 
 def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], Tensor | None, list[Tensor]]:
-    """Masked weights and biases with every layer's units sorted by degree, and those degrees.
+    """Weights (not masked) and biases with every layer's units sorted by degree, and those degrees, outputs last.
 
-    The inputs count E times each and the outputs K times, as in the model's layers.
+    The inputs count E times each and the outputs K times, as in the model's layers. The outputs' degrees are lowered
+    by one: d > m is d - 1 >= m, so one rule serves all layers.
     """
-    likelihood, device = model.likelihood, model.output.weight.device
-    repeats = [likelihood.n_inputs, *(1 for _ in model.hidden)]
-    degrees = [d.to(device).repeat_interleave(r) for d, r in zip(model.connectivity.degrees, repeats, strict=True)]
-    sorting = [d.argsort(stable=True) for d in degrees]
-    outputs = model.connectivity.degrees[0].to(device).repeat_interleave(likelihood.n_params).argsort(stable=True)
-    layers = [*model.hidden, model.output]
-    after = [*sorting[1:], outputs]
-    weights = [layer.masked_weight()[r][:, c] for layer, r, c in zip(layers, after, sorting, strict=True)]
-    biases = [layer.bias[r] for layer, r in zip(layers, after, strict=True)]
-    direct = model.direct.masked_weight()[outputs][:, sorting[0]] if model.direct is not None else None
-    return weights, biases, direct, [d[s] for d, s in zip(degrees, sorting, strict=True)]
+    inputs, *hidden = (d.to(model.output.weight.device) for d in model.connectivity.degrees)
+    likelihood, layers = model.likelihood, [*model.hidden, model.output]
+    outputs = inputs.repeat_interleave(likelihood.n_params) - 1
+    degrees = [inputs.repeat_interleave(likelihood.n_inputs), *hidden, outputs]
+    orders = [d.argsort(stable=True) for d in degrees]
+    sorted_already = all((d.diff() >= 0).all() for d in degrees)  # natural order, even degrees: nothing to copy
+
+    def arrange(weight: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return weight if sorted_already else weight[rows][:, columns]
+
+    weights = [arrange(layer.weight, r, c) for layer, r, c in zip(layers, orders[1:], orders, strict=False)]
+    biases = [layer.bias[r] for layer, r in zip(layers, orders[1:], strict=True)]
+    direct = None if model.direct is None else arrange(model.direct.weight, orders[-1], orders[0])
+    return weights, biases, direct, [d[o] for d, o in zip(degrees, orders, strict=True)]

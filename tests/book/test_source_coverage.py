@@ -9,7 +9,7 @@ import textwrap
 
 import checks
 
-FLOOR = 0.0  # the least share of the core rooms' lines that the chapters must print
+FLOOR = 0.97
 ROOMS = ["autoencoder", "likelihoods", "masks", "layers", "model", "sampling"]
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)^```", re.M | re.S)
 
