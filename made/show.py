@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import textwrap
 from collections.abc import Sequence
@@ -52,7 +53,9 @@ STYLE = {
 
 
 def source(*objects: Any) -> Any:
-    """The package's own source of functions, classes or modules, highlighted; in a notebook, the last line of a cell.
+    """The package's own source of functions or classes, highlighted; in a notebook, the last line of a cell.
+
+    Docstrings are cut to their first line, the rest being in the API reference. The code is shown as it is.
 
     Example:
         >>> import made
@@ -65,8 +68,30 @@ def source(*objects: Any) -> Any:
     """
     from IPython.display import Markdown
 
-    text = "\n\n\n".join(textwrap.dedent(inspect.getsource(obj)).strip() for obj in objects)
+    text = "\n\n\n".join(first_lines(textwrap.dedent(inspect.getsource(obj))).strip() for obj in objects)
     return Markdown(f"```python\n{text}\n```")
+
+
+def first_lines(text: str) -> str:
+    """Cut every docstring in a piece of source to its first line.
+
+    Example:
+        >>> print(first_lines('def f():\\n    \\"\\"\\"One.\\n\\n    Two.\\n    \\"\\"\\"\\n    return 1'))
+        def f():
+            \"\"\"One.\"\"\"
+            return 1
+    """
+    lines = text.splitlines()
+    documented = [
+        node.body[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node)
+    ]
+    for node in sorted(documented, key=lambda node: -node.lineno):
+        first, last = node.lineno - 1, node.end_lineno or node.lineno
+        if last - first > 1:
+            lines[first:last] = [lines[first].rstrip() + '"""']
+    return "\n".join(lines)
 
 
 def digest(x: Tensor, digits: int = 2) -> str:

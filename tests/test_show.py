@@ -1,6 +1,9 @@
 """made/show.py: every drawing draws what it was given."""
 
 import inspect
+import io
+import textwrap
+import tokenize
 
 import numpy as np
 import pytest
@@ -20,13 +23,20 @@ def _close_figures():
     plt.close("all")
 
 
+def words(text):
+    """Every token of a source text, comments included; of a long string (a docstring) its first line."""
+    blank = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type not in blank]
+    return [t.string.split("\n")[0].removesuffix('"""') if '"""' in t.string else t.string for t in tokens]
+
+
 @pytest.mark.parametrize("obj", [made.MADE, made.MADE.log_prob, made.fit, made.masks, made.masks.build_masks])
-def test_source_is_the_exact_source(obj):
+def test_source_is_the_exact_code_and_first_lines_of_docstrings(obj):
     text = show.source(obj).data
     assert text.startswith("```python\n")
     assert text.endswith("\n```")
-    found = [line.strip() for line in text.split("\n")[1:-1]]
-    assert found == [line.strip() for line in inspect.getsource(obj).strip().split("\n")]
+    shown = text.removeprefix("```python\n").removesuffix("\n```")
+    assert words(shown) == words(textwrap.dedent(inspect.getsource(obj)))
 
 
 def test_source_of_a_method_is_not_indented():

@@ -137,7 +137,7 @@ MISTAKES = [
     Mistake("own: direct term dropped inside a block", "sampling.py",
             "out = out + units[0] @ inner_direct.T", "pass", SAMPLING),
     Mistake("own: no strict inequality in the sampler", "sampling.py",
-            "inputs.repeat_interleave(likelihood.n_params) - 1", "inputs.repeat_interleave(likelihood.n_params)", SAMPLING),
+            "repeat_interleave(likelihood.n_params) - 1", "repeat_interleave(likelihood.n_params)", SAMPLING),
     Mistake("own: inner weights of the sampler not masked", "sampling.py",
             "w[r, c] * (after[r, None] >= before[c])", "w[r, c]", SAMPLING),
     Mistake("own: units taken for sorted", "sampling.py",
