@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from made.masks import Connectivity
-    from made.training import History
 
 __all__ = [
     "BLUE",
@@ -266,8 +265,8 @@ def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
     return fig
 
 
-def history(record: History, ax: Axes | None = None) -> Axes:
-    """Draw training and validation loss per epoch, and the epoch that was kept."""
+def history(record: Any, ax: Axes | None = None) -> Axes:
+    """Draw the training and validation loss per epoch that ``made.fit`` returned, and the epoch that was kept."""
     if ax is None:
         ax = figure(1, 1, (5, 2.6))[1]
     epochs = range(1, len(record.train) + 1)
