@@ -121,7 +121,7 @@ def load(
     if name == "digits":
         grey, labels = _digits()
         return _binarized(grey, labels, (1197, 300, 300), binarize, seed)
-    folder = Path(cache_dir or os.environ.get("MADE_DATA") or _user_cache())
+    folder = cache_folder(cache_dir)
     contents = [fetch(file, folder) for file in FILES[name]]
     if name == "mnist":
         images = [torch.from_numpy(_idx(c)) for c in (contents[0], contents[2])]
@@ -134,6 +134,16 @@ def load(
         with np.load(io.BytesIO(contents[0])) as file:
             parts = [torch.from_numpy(file[f"{part}_data"].astype(np.float32)) for part in ("train", "valid", "test")]
     return Split(*parts)
+
+
+def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Where files are kept: ``cache_dir``, else $MADE_DATA, else the user's cache folder.
+
+    Example:
+        >>> cache_folder("somewhere").name
+        'somewhere'
+    """
+    return Path(cache_dir or os.environ.get("MADE_DATA") or _user_cache())
 
 
 def fetch(file: File, folder: Path) -> bytes:

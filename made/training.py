@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -45,16 +44,6 @@ class History:
         from made import show
 
         return show.history(self, ax)
-
-
-def batches(x: Tensor, size: int) -> Iterator[Tensor]:
-    """Cut x into batches of ``size`` rows, the last one possibly smaller.
-
-    Example:
-        >>> [len(batch) for batch in batches(torch.zeros(5, 1), 2)]
-        [2, 2, 1]
-    """
-    return iter(x.split(size))
 
 
 def fit(
@@ -132,7 +121,7 @@ def fit(
             for epoch in range(epochs):
                 model.train()
                 total = 0.0
-                for rows in batches(torch.randperm(len(train), generator=generator).to(where), batch_size):
+                for rows in torch.randperm(len(train), generator=generator).to(where).split(batch_size):
                     if len(connectivities) > 1:
                         model.use(step % len(connectivities))  # type: ignore[operator]
                     step += 1
@@ -165,7 +154,7 @@ def fit(
 def mean_loss(model: nn.Module, x: Tensor, batch_size: int = 1000) -> float:
     """Mean loss over all rows of x in evaluation mode, whatever the batch size."""
     with evaluating(model):
-        return sum(model.loss(b).item() * len(b) for b in batches(x, batch_size)) / len(x)  # type: ignore[operator]
+        return sum(model.loss(b).item() * len(b) for b in x.split(batch_size)) / len(x)  # type: ignore[operator]
 
 
 def nll(model: Any, x: Tensor, batch_size: int = 1000) -> Estimate:
@@ -189,7 +178,7 @@ def nll(model: Any, x: Tensor, batch_size: int = 1000) -> Estimate:
     check_rows("x", x)
     device = next(model.parameters()).device
     with evaluating(model):
-        losses = -torch.cat([model.log_prob(b.to(device)).double() for b in batches(x, batch_size)])
+        losses = -torch.cat([model.log_prob(b.to(device)).double() for b in x.split(batch_size)])
     stderr = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     return Estimate(losses.mean().item(), stderr, len(losses))
 

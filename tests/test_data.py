@@ -3,10 +3,8 @@
 import gzip
 import hashlib
 import io
-import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -345,7 +343,7 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_the_real_files_where_they_are_at_hand(name, no_network):
-    folder = Path(os.environ.get("MADE_DATA") or data._user_cache())
+    folder = data.cache_folder()
     if not all((folder / file.name).exists() for file in data.FILES[name]):
         pytest.skip(f"{name} is not in the cache")
     split, (n_features, *sizes) = load(name), SIZES[name]

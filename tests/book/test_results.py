@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from checks import ROOT
@@ -29,7 +28,7 @@ def test_scripts_run_at_toy_size_and_leave_the_records_alone(script, tmp_path):
 
 @pytest.mark.parametrize("name", ["natural", "random"])
 def test_shipped_networks_score_what_is_recorded(name):
-    folder = Path(os.environ.get("MADE_DATA") or made.data._user_cache())
+    folder = made.data.cache_folder()
     if not all((folder / file.name).exists() for file in made.data.FILES["mnist"]):
         pytest.skip(f"MNIST is not in {folder}")
     model = made.MADE.load(RESULTS / f"mnist_{name}.safetensors").float()

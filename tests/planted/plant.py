@@ -94,7 +94,7 @@ MISTAKES = [
             "    with evaluating(model):\n        return sum(",
             "    torch.rand(1)\n    with evaluating(model):\n        return sum(", TRAINING),
     Mistake("15 the last small batch is dropped", "training.py",
-            "return iter(x.split(size))", "return iter(x[: len(x) // size * size].split(size))", TRAINING),
+            ".to(where).split(batch_size)", ".to(where).split(batch_size)[:-1]", TRAINING),
     Mistake("15 early stopping on training rows", "training.py",
             "mean_loss(model, valid)", "mean_loss(model, train)", TRAINING),
     Mistake("15 validation under the mask of the last step", "training.py",
