@@ -1,7 +1,8 @@
 """Masked autoencoders as probability distributions.
 
 Every room belongs to a chapter of the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
-``layers``, ``model``, ``training``, ``data`` (4), ``sampling`` (5). ``show`` holds what readers look at.
+``layers``, ``model``, ``training``, ``data`` (4), ``sampling`` (5), ``ensemble`` (7), ``estimator`` (8). ``show`` holds
+what readers look at.
 
 Example:
     >>> model = MADE(64, hidden=(32,))
@@ -10,9 +11,10 @@ Example:
     torch.Size([300])
 """
 
-from made import data, diagnostics, layers, likelihoods, masks, sampling, show, training
+from made import data, diagnostics, ensemble, layers, likelihoods, masks, sampling, show, training
 from made.autoencoder import Autoencoder
-from made.likelihoods import Bernoulli, Categorical, Gaussian
+from made.ensemble import Mixture, impute, marginal_log_prob
+from made.likelihoods import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
 from made.masks import Connectivity
 from made.model import MADE
 from made.training import Estimate, History, fit, nll
@@ -24,15 +26,22 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Categorical",
+    "Columns",
     "Connectivity",
+    "DiscretizedLogistic",
     "Estimate",
     "Gaussian",
     "History",
+    "Mixture",
+    "MixtureOfGaussians",
     "data",
     "diagnostics",
+    "ensemble",
     "fit",
+    "impute",
     "layers",
     "likelihoods",
+    "marginal_log_prob",
     "masks",
     "nll",
     "sampling",

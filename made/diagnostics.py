@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -67,9 +68,10 @@ def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
                 [1, 1, 0]], dtype=torch.int32)
     """
     probe, likelihood = positive_copy(model, seed), model.likelihood
-    inputs = torch.ones(model.n_features * likelihood.n_inputs, dtype=torch.float64)
+    n_context = getattr(model, "context_features", 0)
+    inputs = torch.ones(n_context + model.n_features * likelihood.n_inputs, dtype=torch.float64)
     network = probe.network if hasattr(probe, "network") else lambda e: probe.decode(probe.encoder(e))
-    slopes = torch.autograd.functional.jacobian(network, inputs)  # (D, K, D * E)
+    slopes = torch.autograd.functional.jacobian(network, inputs)[..., n_context:]  # (D, K, D * E)
     return (slopes.unflatten(-1, (model.n_features, -1)) != 0).any(-1).any(1)
 
 
@@ -95,8 +97,10 @@ def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
     # as many equal rows as flips: the same call shape means the same rounding, so that != is exact
     base = torch.zeros(n_features, n_features, dtype=torch.float64)
     flipped = base + torch.eye(n_features, dtype=torch.float64)  # row j differs from base in variable j only
+    n_context = getattr(model, "context_features", 0)
+    context = [torch.ones(n_context, dtype=torch.float64)] if n_context else []
     with torch.no_grad():
-        moved = probe(flipped) != probe(base)  # (D flips, D outputs, K)
+        moved = probe(flipped, *context) != probe(base, *context)  # (D flips, D outputs, K)
     return moved.any(-1).T
 
 
@@ -146,23 +150,25 @@ def states(model: Any) -> Tensor:
                 [1., 0.],
                 [1., 1.]])
     """
-    k, n_features = model.likelihood.n_states, model.n_features
-    if k is None:
-        raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {model.likelihood}")
-    if k**n_features > MAX_STATES:
-        raise ValueError(f"model has {k}**{n_features} states, more than the {MAX_STATES} that can be enumerated")
-    rows = torch.cartesian_prod(*[torch.arange(k)] * n_features).reshape(-1, n_features)
+    likelihood, n_features = model.likelihood, model.n_features
+    if likelihood.n_states is None:
+        raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {likelihood}")
+    sizes = [likelihood.at([i]).n_states for i in range(n_features)]
+    if math.prod(sizes) > MAX_STATES:
+        raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
+    rows = torch.cartesian_prod(*map(torch.arange, sizes)).reshape(-1, n_features)
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
 
 
-def total_probability(model: Any) -> float:
+def total_probability(model: Any, context: Tensor | None = None) -> float:
     r"""Sum of the probabilities of all states, which must be 1.
 
     .. math:: \sum_{x} p(x) = \sum_{x} \exp(\log p(x))
 
     Args:
         model: anything with ``log_prob``, ``likelihood``, ``n_features`` and parameters.
+        context: one context, shape (C,), for a model that has one.
 
     Raises:
         ValueError: the support is not finite, or there are more than 2**20 states.
@@ -173,5 +179,6 @@ def total_probability(model: Any) -> float:
         1.0
     """
     with evaluating(model):
-        parts = [model.log_prob(rows).double().exp().sum() for rows in states(model).split(2**14)]
+        given = [] if context is None else [context]
+        parts = [model.log_prob(rows, *given).double().exp().sum() for rows in states(model).split(2**14)]
     return float(torch.stack(parts).sum())

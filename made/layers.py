@@ -44,19 +44,22 @@ class Linear(nn.Linear):
 class MaskedLinear(Linear):
     r"""A linear layer that ignores the weights its mask forbids.
 
-    .. math:: y = (W \odot M)\, x + b
+    .. math:: y = (W \odot M)\, x + b + (U \odot M)\, \mathbf{1}
 
     The mask is multiplied into a copy of the weights at every call. The weights themselves are never changed, so masks
-    can be exchanged and come back: A, B, then A again gives A's outputs.
+    can be exchanged and come back: A, B, then A again gives A's outputs. The companion weights U are optional. They
+    add to every unit a number that depends on the mask and on nothing else, so the layer can tell masks apart.
 
     Args:
         in_features: number of inputs.
         out_features: number of outputs.
         bias: whether to add a bias.
+        companion: whether to have companion weights U.
         generator: source of the initial weights.
 
     References:
-        Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, equation 9, arXiv:1502.03509.
+        Germain et al., MADE: Masked Autoencoder for Distribution Estimation, 2015, equation 9 and section 4.3,
+        arXiv:1502.03509.
 
     Example:
         >>> layer = MaskedLinear(2, 1, generator=torch.Generator().manual_seed(0))
@@ -67,9 +70,21 @@ class MaskedLinear(Linear):
 
     mask: Tensor
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        companion: bool = False,
+        *,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__(in_features, out_features, bias, generator=generator)
         self.register_buffer("mask", torch.ones(out_features, in_features), persistent=False)
+        self.companion = None
+        if companion:
+            drawn = torch.empty(out_features, in_features).uniform_(-1, 1, generator=generator)
+            self.companion = nn.Parameter(drawn / in_features)
 
     def set_mask(self, mask: Tensor) -> None:
         """Exchange the mask.
@@ -88,9 +103,16 @@ class MaskedLinear(Linear):
         """The weights that count, shape (out_features, in_features); the others are zero."""
         return self.weight * self.mask
 
+    def offset(self) -> Tensor | None:
+        """What is added whatever the input: the bias, plus the companion weights that the mask keeps."""
+        if self.companion is None:
+            return self.bias
+        kept = (self.companion * self.mask).sum(1)
+        return kept if self.bias is None else self.bias + kept
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x of shape (..., in_features); returns (..., out_features)."""
-        return F.linear(x, self.masked_weight(), self.bias)
+        return F.linear(x, self.masked_weight(), self.offset())
 
 
 @contextmanager

@@ -7,13 +7,23 @@ says what they mean: logits, means, log-scales.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor, distributions
 from torch.nn import functional as F
 
-__all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Columns",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "Likelihood",
+    "MixtureOfGaussians",
+]
 
 
 class Likelihood:
@@ -23,12 +33,14 @@ class Likelihood:
         n_params: K, raw numbers per variable that the network must produce.
         n_inputs: E, numbers that encode one variable as network input.
         n_states: size of the support {0, .., n_states - 1}, or None if it is not finite.
+        n_features: D if the likelihood is made for a certain number of variables, else None.
         support: the support in words, for error messages.
     """
 
     n_params: int
     n_inputs: int = 1
     n_states: int | None = None
+    n_features: int | None = None
     support: str
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
@@ -49,6 +61,10 @@ class Likelihood:
     def encode(self, x: Tensor) -> Tensor:
         """Network input for x (..., D): shape (..., D, E). Here the values as they are."""
         return x.unsqueeze(-1)
+
+    def at(self, variables: Sequence[int]) -> Likelihood:
+        """The likelihood of some of the variables. Here all are alike, so it is the same."""
+        return self
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         r"""Log-probability of each row, in nats.
@@ -77,7 +93,8 @@ class Likelihood:
         bad = self.violations(x)
         if bad.any():
             place = tuple(bad.nonzero()[0].tolist())
-            raise ValueError(f"{name} must be {self.support} for {self}, got {x[place].item()} at position {place}")
+            one = self.at(place[-1:])
+            raise ValueError(f"{name} must be {one.support} for {one}, got {x[place].item()} at position {place}")
 
     def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> None:
         """Refuse anything but a tensor (..., D) of the given dtype with values in the support.
@@ -238,3 +255,289 @@ class Gaussian(Likelihood):
     def violations(self, x: Tensor) -> Tensor:
         """NaN and infinities."""
         return ~x.isfinite()
+
+
+@dataclass(frozen=True)
+class MixtureOfGaussians(Likelihood):
+    r"""Real variables with several peaks; the raw outputs are k logits, then k means, then k log-scales.
+
+    .. math::
+        p(x) = \sum_{c=1}^{k} \pi_c\, \mathcal{N}(x \mid \mu_c, \sigma_c^2), \qquad
+        \pi = \mathrm{softmax}(a), \quad \sigma_c = \sigma_{\min} + e^{s_c}
+
+    Args:
+        k: number of components, at least 1.
+        min_scale: the floor of each standard deviation, above 0.
+
+    Raises:
+        ValueError: k is below 1 or min_scale is not a positive number.
+
+    References:
+        Uria, Murray, Larochelle, RNADE: The real-valued neural autoregressive density-estimator, 2013,
+        arXiv:1306.0186.
+
+    Example:
+        >>> likelihood = MixtureOfGaussians(2)
+        >>> likelihood.n_params
+        6
+        >>> two_equal_standard_ones = torch.tensor([[0, 0, 0, 0, math.log(1 - 1e-3), math.log(1 - 1e-3)]])
+        >>> likelihood.log_prob(two_equal_standard_ones, torch.zeros(1))  # -log(2 pi) / 2
+        tensor(-0.9189)
+    """
+
+    k: int
+    min_scale: float = 1e-3
+    support = "a finite number"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int) or self.k < 1:
+            raise ValueError(f"k must be an int of at least 1, got {self.k!r}")
+        if not 0 < self.min_scale < math.inf:
+            raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
+
+    @property
+    def n_params(self) -> int:  # type: ignore[override]
+        """A logit, a mean and a log-scale per component."""
+        return 3 * self.k
+
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.MixtureSameFamily:
+        """Mixture with the given logits, means and log-scales."""
+        logits, mean, log_scale = params.unflatten(-1, (3, self.k)).unbind(-2)
+        components = distributions.Normal(mean, self.min_scale + log_scale.exp(), validate_args=validate_args)
+        weights = distributions.Categorical(logits=logits, validate_args=validate_args)
+        return distributions.MixtureSameFamily(weights, components, validate_args=validate_args)
+
+    def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """Choose a component by u; what is left of u within it is uniform again and gives the normal quantile.
+
+        The temperature divides the logits and multiplies the variances.
+        """
+        logits, mean, log_scale = params.unflatten(-1, (3, self.k)).unbind(-2)
+        p = torch.softmax(logits.double() / temperature, -1)
+        upto = p.cumsum(-1)
+        chosen = (u.unsqueeze(-1) >= upto[..., :-1]).sum(-1, keepdim=True)
+        pick = lambda values: values.gather(-1, chosen).squeeze(-1)
+        rest = (u - pick(upto - p)) / pick(p)
+        limits = torch.finfo(torch.float64)
+        rest = rest.clamp(limits.tiny, 1 - limits.eps / 2)  # rounding may give 0 or 1
+        quantile = torch.special.ndtri(rest).to(params.dtype)
+        return pick(mean) + (self.min_scale + pick(log_scale).exp()) * math.sqrt(temperature) * quantile
+
+    def violations(self, x: Tensor) -> Tensor:
+        """NaN and infinities."""
+        return ~x.isfinite()
+
+
+@dataclass(frozen=True)
+class DiscretizedLogistic(Categorical):
+    r"""Bounded counts 0, .., k-1 whose order means something, such as grey levels: a mixture of logistics, rounded.
+
+    .. math::
+        p(x = c) = \sum_{m} \pi_m \left[ \sigma\!\left(\frac{z_c + h - \mu_m}{s_m}\right)
+        - \sigma\!\left(\frac{z_c - h - \mu_m}{s_m}\right) \right], \qquad
+        z_c = \frac{2c}{k - 1} - 1, \quad h = \frac{1}{k - 1}
+
+    The level c stands for the interval of width 2h around z_c; the first and the last level take the tails as well.
+    The raw outputs are the logits, the means and the log-scales of the components. The network sees the number z.
+
+    Args:
+        k: number of levels, at least 2.
+        components: number of logistics.
+        min_scale: the floor of each scale s, above 0.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    References:
+        Salimans et al., PixelCNN++, 2017, equation 2, arXiv:1701.05517.
+
+    Example:
+        >>> likelihood = DiscretizedLogistic(17, components=1)
+        >>> likelihood.log_masses(torch.zeros(3)).exp().sum()
+        tensor(1.)
+    """
+
+    components: int = 5
+    min_scale: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.components, int) or self.components < 1:
+            raise ValueError(f"components must be an int of at least 1, got {self.components!r}")
+        if not 0 < self.min_scale < math.inf:
+            raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
+
+    @property
+    def n_params(self) -> int:  # type: ignore[override]
+        """A logit, a mean and a log-scale per component."""
+        return 3 * self.components
+
+    @property
+    def n_inputs(self) -> int:  # type: ignore[override]
+        """One number."""
+        return 1
+
+    def log_masses(self, params: Tensor) -> Tensor:
+        r"""Log-probability of every level: (..., 3 components) to (..., k).
+
+        Stable by :math:`\sigma(b) - \sigma(a) = \sigma(b)\, \sigma(-a)\, (1 - e^{a - b})`.
+        """
+        logits, mean, log_scale = params.unflatten(-1, (3, self.components)).unsqueeze(-2).unbind(-3)
+        level = torch.arange(self.k, device=params.device).unsqueeze(-1)
+        z, h, scale = 2 * level.to(params.dtype) / (self.k - 1) - 1, 1 / (self.k - 1), self.min_scale + log_scale.exp()
+        below, above = level > 0, level < self.k - 1  # the ends have only one neighbour
+        log_mass = above * F.logsigmoid((z + h - mean) / scale) + below * F.logsigmoid((mean - z + h) / scale)
+        log_mass = log_mass + (above & below) * torch.log(-torch.expm1(-2 * h / scale))
+        return (logits.log_softmax(-1) + log_mass).logsumexp(-1)
+
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
+        """Categorical over the k levels."""
+        return super().distribution(self.log_masses(params), validate_args)
+
+    def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """As for a categorical variable with these log-probabilities."""
+        return super().sample(self.log_masses(params), u, temperature)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The number z between -1 and 1."""
+        return (2 * x / (self.k - 1) - 1).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class Columns(Likelihood):
+    r"""A table with columns of several kinds: one likelihood per variable.
+
+    .. math:: \log p(x) = \sum_{i=1}^{D} \log p_i(x_i \mid \text{params}_i)
+
+    Every variable is given the same number of inputs and of raw outputs, those of its widest fellow; what a column
+    does not need stays unused.
+
+    Args:
+        columns: D likelihoods, each for one variable.
+        n_inputs: E, at least what the widest column needs, which is the default.
+        n_params: K, likewise.
+
+    Raises:
+        TypeError: a column is no likelihood for any variable.
+
+    Example:
+        >>> likelihood = Columns([Bernoulli(), Categorical(3)])
+        >>> likelihood.log_prob(torch.zeros(2, 3), torch.tensor([1.0, 2.0]))  # log(1/2) + log(1/3)
+        tensor(-1.7918)
+        >>> likelihood.check(torch.tensor([1.0, 3.0]))
+        Traceback (most recent call last):
+        ValueError: x must be a whole number from 0 to 2 for Columns(columns=(Categorical(k=3),)), got 3.0 at ...
+    """
+
+    columns: Sequence[Likelihood]
+    n_inputs: int = field(default=0, repr=False)
+    n_params: int = field(default=0, repr=False)
+
+    def __post_init__(self) -> None:
+        columns = tuple(self.columns)
+        if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
+            raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {columns}")
+        object.__setattr__(self, "columns", columns)
+        for name in ("n_inputs", "n_params"):
+            object.__setattr__(self, name, max(getattr(self, name), *(getattr(c, name) for c in columns)))
+
+    @property
+    def n_features(self) -> int:  # type: ignore[override]
+        """One column per variable."""
+        return len(self.columns)
+
+    @property
+    def n_states(self) -> int | None:  # type: ignore[override]
+        """The largest number of values a column has, None if any column is real."""
+        sizes = [c.n_states for c in self.columns]
+        return None if None in sizes else max(sizes)  # type: ignore[type-var]
+
+    @property
+    def support(self) -> str:  # type: ignore[override]
+        """The supports in words."""
+        return ", ".join(dict.fromkeys(c.support for c in self.columns))
+
+    def at(self, variables: Sequence[int]) -> Columns:
+        """The columns of some of the variables, as wide as before."""
+        return Columns([self.columns[i] for i in variables], self.n_inputs, self.n_params)
+
+    def kinds(self) -> dict[Likelihood, list[int]]:
+        """Which variables share a likelihood."""
+        kinds: dict[Likelihood, list[int]] = {}
+        for i, kind in enumerate(self.columns):
+            kinds.setdefault(kind, []).append(i)
+        return kinds
+
+    def each(self, function: Callable[[Likelihood, list[int]], Tensor], dim: int = -1) -> Tensor:
+        """Apply a function to every kind of column and put the results back into the order of the variables."""
+        kinds = self.kinds()
+        joined = torch.cat([function(kind, variables) for kind, variables in kinds.items()], dim)
+        order = [i for variables in kinds.values() for i in variables]
+        return joined.index_select(dim, torch.tensor(order, device=joined.device).argsort())
+
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
+        """The distributions of all columns as one."""
+        return ColumnsDistribution(self, params, validate_args)
+
+    def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """Every column by its own rule."""
+        return self.each(lambda kind, v: kind.sample(params[..., v, : kind.n_params], u[..., v], temperature))
+
+    def violations(self, x: Tensor) -> Tensor:
+        """Every column by its own rule."""
+        return self.each(lambda kind, v: kind.violations(x[..., v]))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Every column by its own rule, filled up with zeros: shape (..., D, E)."""
+        return self.each(lambda kind, v: F.pad(kind.encode(x[..., v]), (0, self.n_inputs - kind.n_inputs)), dim=-2)
+
+
+class ColumnsDistribution(distributions.Distribution):
+    """What ``Columns`` hands out: a distribution of batch shape (..., D) whose variables are of several kinds."""
+
+    arg_constraints = {}  # noqa: RUF012
+
+    def __init__(self, likelihood: Columns, params: Tensor, validate_args: bool | None = None) -> None:
+        self.likelihood, self.dtype = likelihood, params.dtype
+        self.parts = {
+            kind: kind.distribution(params[..., variables, : kind.n_params], validate_args)
+            for kind, variables in likelihood.kinds().items()
+        }
+        super().__init__(params.shape[:-1], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of each variable, shape (..., D)."""
+        return self.likelihood.each(lambda kind, variables: self.parts[kind].log_prob(value[..., variables]))
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw every variable from its own distribution, with the global generator."""
+        return self.likelihood.each(lambda kind, _: self.parts[kind].sample(sample_shape).to(self.dtype))
+
+
+def to_config(likelihood: Likelihood) -> dict[str, Any]:
+    """Describe a likelihood in plain data: its name and its arguments.
+
+    Example:
+        >>> to_config(Categorical(3))
+        {'name': 'Categorical', 'k': 3}
+    """
+    values = {f.name: getattr(likelihood, f.name) for f in fields(likelihood)}  # type: ignore[arg-type]
+    if isinstance(likelihood, Columns):
+        values["columns"] = [to_config(column) for column in likelihood.columns]
+    return {"name": type(likelihood).__name__, **values}
+
+
+def from_config(config: dict[str, Any]) -> Likelihood:
+    """Make the likelihood that :func:`to_config` described.
+
+    Example:
+        >>> from_config({"name": "Categorical", "k": 3})
+        Categorical(k=3)
+    """
+    values = {name: value for name, value in config.items() if name != "name"}
+    if "columns" in values:
+        values["columns"] = [from_config(column) for column in values["columns"]]
+    return {kind.__name__: kind for kind in KINDS}[config["name"]](**values)
+
+
+KINDS = (Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians)

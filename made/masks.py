@@ -83,36 +83,45 @@ def build_masks(degrees: Sequence[Tensor]) -> list[Tensor]:
     return masks
 
 
-def even_degrees(n_features: int, hidden: Sequence[int]) -> list[Tensor]:
+def even_degrees(n_features: int, hidden: Sequence[int], context: bool = False) -> list[Tensor]:
     """Spread hidden degrees so that as many allowed dependencies as the narrowest layer permits stay reachable.
 
     The narrowest layer can hold W distinct degrees. They cut the D variables into W + 1 groups, as equal as possible;
-    only pairs inside one group are lost. Wider layers repeat the same W degrees.
+    only pairs inside one group are lost. Wider layers repeat the same W degrees. With a context, one of the W degrees
+    is 0: its units see the context alone, and the first variable can hear them.
 
     Example:
         >>> even_degrees(7, (2,))
         [tensor([2, 4])]
         >>> even_degrees(4, (6, 3))
         [tensor([1, 1, 2, 2, 3, 3]), tensor([1, 2, 3])]
+        >>> even_degrees(4, (4,), context=True)
+        [tensor([0, 1, 2, 3])]
     """
-    if n_features == 1:  # nothing to see: degree 0, a constant
-        return [torch.zeros(width, dtype=torch.int64) for width in hidden]
-    distinct = min([n_features - 1, *hidden])
-    cuts = torch.arange(1, distinct + 1) * n_features // (distinct + 1)
+    lowest = 0 if context or n_features == 1 else 1  # a single variable has nothing to see: degree 0, a constant
+    distinct = min([n_features - lowest, *hidden])
+    cuts = torch.arange(lowest, distinct + lowest) * n_features // (distinct + lowest)
     return [cuts[torch.arange(width) * distinct // width] for width in hidden]
 
 
-def random_degrees(n_features: int, hidden: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+def random_degrees(
+    n_features: int, hidden: Sequence[int], generator: torch.Generator, context: bool = False
+) -> list[Tensor]:
     """Draw hidden degrees uniformly from the smallest degree of the layer just before to D - 1, as in the paper.
+
+    With a context they start at 0, and the first unit of each layer has degree 0, so that every variable hears the
+    context.
 
     Example:
         >>> [m.min().item() >= 1 and m.max().item() <= 3 for m in random_degrees(4, (9, 9), torch.Generator())]
         [True, True]
     """
     degrees: list[Tensor] = []
-    low = min(1, n_features - 1)
+    low = 0 if context else min(1, n_features - 1)
     for width in hidden:
         degrees.append(torch.randint(low, n_features, (width,), generator=generator))
+        if context:
+            degrees[-1][0] = 0
         low = int(degrees[-1].min())
     return degrees
 
@@ -160,6 +169,7 @@ class Connectivity:
         order: str | Tensor = "natural",
         degrees: str = "even",
         seed: int = 0,
+        context: bool = False,
     ) -> Connectivity:
         """Make a connectivity from its recipe.
 
@@ -169,6 +179,7 @@ class Connectivity:
             order: "natural" (0, 1, .., D-1), "random" (drawn with ``seed``), or a permutation of shape (D,).
             degrees: "even" (spread over 1..D-1) or "random" (the paper's draw, with ``seed``).
             seed: the only source of randomness.
+            context: let hidden degrees start at 0, for units that see the context alone.
 
         Raises:
             ValueError: an argument is outside the above; the message names it.
@@ -187,10 +198,19 @@ class Connectivity:
         if degrees not in ("even", "random"):
             raise ValueError(f'degrees must be "even" or "random", got {degrees!r}')
         if degrees == "even":
-            hidden_degrees = even_degrees(n_features, hidden)
+            hidden_degrees = even_degrees(n_features, hidden, context)
         else:
-            hidden_degrees = random_degrees(n_features, hidden, generator)
+            hidden_degrees = random_degrees(n_features, hidden, generator, context)
         return cls(torch.as_tensor(order).clone(), (inputs, *hidden_degrees))
+
+    def reordered(self, order: Tensor) -> Connectivity:
+        """The same hidden degrees under another order: only the variables change places.
+
+        Example:
+            >>> Connectivity.create(3, (4,)).reordered(torch.tensor([2, 0, 1])).degrees
+            (tensor([2, 3, 1]), tensor([1, 1, 2, 2]))
+        """
+        return Connectivity(order, (degrees_from_order(order), *self.degrees[1:]))
 
     def __eq__(self, other: object) -> bool:
         """Equal when the order and every layer's degrees are equal."""

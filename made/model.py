@@ -6,17 +6,16 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from made import likelihoods
 from made.layers import MaskedLinear, evaluating
-from made.likelihoods import Bernoulli, Likelihood
+from made.likelihoods import Bernoulli, Likelihood, from_config, to_config
 from made.masks import Connectivity, check_sizes
 from made.sampling import sample_incremental, sample_naive, uniforms
 
@@ -43,17 +42,22 @@ class MADE(nn.Module):
     Args:
         n_features: number of variables D, at least 1.
         hidden: widths of the hidden layers, possibly empty.
-        likelihood: what the raw outputs mean: Bernoulli(), Categorical(k), Gaussian().
+        likelihood: what the raw outputs mean: Bernoulli(), Categorical(k), Gaussian(), MixtureOfGaussians(k),
+            DiscretizedLogistic(k), or Columns([...]) with one of these per variable.
         order: "natural", "random", or a permutation with ``order[t]`` the variable generated at step t.
         degrees: hidden degrees, "even" or "random".
-        n_masks: number of connectivities; number k is drawn with seed + k. More than one needs something random.
+        n_masks: number of connectivities; number k is drawn with seed + k. More than one needs something random. None
+            stands for no end of them: training takes a fresh one at every step.
         direct: add masked connections from the inputs straight to the raw outputs.
+        residual: every hidden layer after the first adds to the one before it. All take the degrees of the first.
+        context_features: number C of extra inputs that every conditional may use, the first one included.
         activation: of the hidden units: "relu", "tanh", "sigmoid", "elu" or "gelu".
         dropout: probability that a hidden unit is dropped in training, in [0, 1).
+        mask_conditioning: give every layer companion weights, with which it can tell masks apart.
         seed: of the initial weights and of anything random in the connectivities.
 
     Attributes:
-        connectivities: the list of ``n_masks`` connectivities.
+        connectivities: the list of ``n_masks`` connectivities (of one if there is no end of them).
         connectivity: the one in use; see :meth:`use`.
 
     Raises:
@@ -83,10 +87,13 @@ class MADE(nn.Module):
         likelihood: Likelihood | None = None,
         order: str | Tensor = "natural",
         degrees: str = "even",
-        n_masks: int = 1,
+        n_masks: int | None = 1,
         direct: bool = True,
+        residual: bool = False,
+        context_features: int = 0,
         activation: str = "relu",
         dropout: float = 0.0,
+        mask_conditioning: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -94,42 +101,66 @@ class MADE(nn.Module):
         likelihood = Bernoulli() if likelihood is None else likelihood
         if not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
-        if not isinstance(n_masks, int) or n_masks < 1:
-            raise ValueError(f"n_masks must be an int of at least 1, got {n_masks!r}")
+        if likelihood.n_features not in (None, n_features):
+            raise ValueError(f"likelihood must have {n_features} columns, one per feature, got {likelihood.n_features}")
+        if n_masks is not None and (not isinstance(n_masks, int) or n_masks < 1):
+            raise ValueError(f"n_masks must be an int of at least 1, or None, got {n_masks!r}")
         random = degrees == "random" or (isinstance(order, str) and order == "random")
-        if n_masks > 1 and not random:
+        if n_masks != 1 and not random:
             raise ValueError(f'n_masks={n_masks} needs order="random" or degrees="random": all masks would be equal')
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+        if not isinstance(context_features, int) or context_features < 0:
+            raise ValueError(f"context_features must be an int of at least 0, got {context_features!r}")
+        if residual and len(set(hidden)) > 1:
+            raise ValueError(f"residual needs hidden layers of one width, got hidden={tuple(hidden)}")
 
-        self.n_features, self.likelihood = n_features, likelihood
-        self.activation = ACTIVATIONS[activation]
-        self.connectivities = [
-            Connectivity.create(n_features, hidden, order, degrees, seed + k) for k in range(n_masks)
-        ]
+        self.n_features, self.likelihood, self.context_features = n_features, likelihood, context_features
+        self.n_masks, self.activation, self.residual = n_masks, ACTIVATIONS[activation], residual
         self._config: dict[str, Any] = {
             "n_features": n_features,
             "hidden": list(hidden),
-            "likelihood": {"name": type(likelihood).__name__, **asdict(likelihood)},  # type: ignore[call-overload]
+            "likelihood": to_config(likelihood),
             "order": order if isinstance(order, str) else torch.as_tensor(order).tolist(),
             "degrees": degrees,
             "n_masks": n_masks,
             "direct": direct,
+            "residual": residual,
+            "context_features": context_features,
             "activation": activation,
             "dropout": dropout,
+            "mask_conditioning": mask_conditioning,
             "seed": seed,
         }
+        self.connectivities = [self.draw(k) for k in range(n_masks or 1)]
 
-        generator = torch.Generator().manual_seed(seed)
-        widths = [n_features * likelihood.n_inputs, *hidden]
+        options: dict[str, Any] = {"companion": mask_conditioning, "generator": torch.Generator().manual_seed(seed)}
+        widths = [n_features * likelihood.n_inputs + context_features, *hidden]
         n_outputs = n_features * likelihood.n_params
-        self.hidden = nn.ModuleList(MaskedLinear(a, b, generator=generator) for a, b in pairwise(widths))
-        self.output = MaskedLinear(widths[-1], n_outputs, generator=generator)
-        self.direct = MaskedLinear(widths[0], n_outputs, bias=False, generator=generator) if direct else None
+        self.hidden = nn.ModuleList(MaskedLinear(a, b, **options) for a, b in pairwise(widths))
+        self.output = MaskedLinear(widths[-1], n_outputs, **options)
+        self.direct = MaskedLinear(widths[0], n_outputs, bias=False, **options) if direct else None
         self.dropout = nn.Dropout(dropout)
         self.use(0)
+
+    def draw(self, k: int) -> Connectivity:
+        """Connectivity number k, of the model's own kind, drawn with seed + k."""
+        recipe = {name: self._config[name] for name in ("n_features", "hidden", "order", "degrees")}
+        drawn = Connectivity.create(**recipe, seed=self._config["seed"] + k, context=self.context_features > 0)
+        if self.residual:  # a unit may only be added to a unit of its own degree
+            return Connectivity(drawn.order, (*drawn.degrees[:2], *drawn.degrees[1:2] * (len(drawn.hidden) - 1)))
+        return drawn
+
+    def connectivity_for(self, step: int) -> Connectivity:
+        """The connectivity of a training step: the next one of a finite list, or a fresh one."""
+        return self.draw(step) if self.n_masks is None else self.connectivities[step % self.n_masks]
+
+    @property
+    def order_agnostic(self) -> bool:
+        """Whether the model was made to be trained under many orders."""
+        return self._config["order"] == "random" and self.n_masks != 1
 
     def use(self, connectivity: int | Connectivity) -> None:
         """Select the connectivity: an index into ``connectivities`` or a :class:`Connectivity` of the same sizes.
@@ -148,59 +179,69 @@ class MADE(nn.Module):
                 f"connectivity must have n_features, hidden = {expected}, "
                 f"got {(connectivity.n_features, connectivity.hidden)}"
             )
+        if self.residual and any(not torch.equal(d, connectivity.degrees[1]) for d in connectivity.degrees[2:]):
+            raise ValueError("connectivity must have the same degrees in every hidden layer of a residual model")
         self.connectivity = connectivity
-        E, K = self.likelihood.n_inputs, self.likelihood.n_params
+        E, K, C = self.likelihood.n_inputs, self.likelihood.n_params, self.context_features
+        # a variable is encoded by E inputs, and every unit may use the context
+        from_inputs = lambda mask: F.pad(mask.repeat_interleave(E, dim=1), (C, 0), value=True)
         masks = connectivity.masks()
-        masks[0] = masks[0].repeat_interleave(E, dim=1)  # a variable is encoded by E inputs
-        masks[-1] = masks[-1].repeat_interleave(K, dim=0)  # and described by K outputs
+        masks[0] = from_inputs(masks[0])
+        masks[-1] = masks[-1].repeat_interleave(K, dim=0)  # a variable is described by K outputs
         for layer, mask in zip([*self.hidden, self.output], masks, strict=True):
             layer.set_mask(mask)
         if self.direct is not None:
-            self.direct.set_mask(connectivity.direct_mask().repeat_interleave(E, 1).repeat_interleave(K, 0))
+            self.direct.set_mask(from_inputs(connectivity.direct_mask()).repeat_interleave(K, dim=0))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of every conditional.
 
         Args:
             x: values in the likelihood's support, shape (..., D), of the model's dtype.
+            context: for a model with a context, shape (..., C), one row per row of x or one for all.
 
         Returns:
             Shape (..., D, K).
 
         Raises:
-            ValueError: wrong width, or values outside the support (NaN included).
-            TypeError: x is no tensor of the model's dtype.
+            ValueError: wrong width, values outside the support (NaN included), or a context that is missing or
+                superfluous.
+            TypeError: x or the context is no tensor of the model's dtype.
         """
         self.check(x)
-        return self.network(self.likelihood.encode(x).flatten(-2))
+        inputs = self.likelihood.encode(x).flatten(-2)
+        context = self.check_context(context, x.shape[:-1])
+        return self.network(inputs if context is None else torch.cat([context, inputs], -1))
 
     def network(self, inputs: Tensor) -> Tensor:
-        r"""The masked layers, from encoded inputs (..., D*E) to raw parameters (..., D, K).
+        r"""The masked layers, from context and encoded inputs (..., C + D*E) to raw parameters (..., D, K).
 
         .. math:: a(x) = b + V^{\text{out}} h^L(x) + A x, \qquad h^l = g(c^l + W^l h^{l-1}), \quad h^0 = x
 
         The weights W, V and A are masked. The direct term A x is part of the raw outputs, so it enters before any
-        sigmoid.
+        sigmoid. A residual layer after the first adds what it computes to what it was given.
         """
         h = inputs
         for layer in self.hidden:
-            h = self.dropout(self.activation(layer(h)))
+            new = self.dropout(self.activation(layer(h)))
+            h = h + new if self.residual and layer is not self.hidden[0] else new
         out = self.output(h)
         if self.direct is not None:
             out = out + self.direct(inputs)
         return out.unflatten(-1, (self.n_features, self.likelihood.n_params))
 
-    def conditionals(self, x: Tensor) -> torch.distributions.Distribution:
+    def conditionals(self, x: Tensor, context: Tensor | None = None) -> torch.distributions.Distribution:
         """Distribution of every variable given those before it in x: batch shape (..., D)."""
-        return self.likelihood.distribution(self(x))
+        return self.likelihood.distribution(self(x, context))
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         r"""Log-probability of each row, in nats.
 
         .. math:: \log p(x) = \sum_{i=1}^{D} \log p(x_i \mid x_j : d(j) < d(i))
 
         Args:
             x: shape (..., D).
+            context: as in :meth:`forward`.
 
         Returns:
             Shape (...).
@@ -208,17 +249,18 @@ class MADE(nn.Module):
         Raises:
             ValueError: wrong width, or values outside the support.
         """
-        return self.likelihood.log_prob(self(x), x)
+        return self.likelihood.log_prob(self(x, context), x)
 
-    def loss(self, x: Tensor) -> Tensor:
+    def loss(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean negative log-likelihood of a batch in nats, a scalar: what training minimises."""
-        return -self.log_prob(x).mean()
+        return -self.log_prob(x, context).mean()
 
     def sample(
         self,
         n: int,
-        *,
+        context: Tensor | None = None,
         given: Tensor | None = None,
+        *,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
         method: str = "incremental",
@@ -227,6 +269,7 @@ class MADE(nn.Module):
 
         Args:
             n: number of samples.
+            context: for a model with a context, shape (n, C), or (C,) for all samples the same.
             given: known values, shape (n, D), NaN where a value is to be drawn. In every row the known variables must
                 come first in the model's order; the others are drawn from their exact conditional distribution.
             temperature: below 1 sharpens each conditional, above 1 flattens it; only 1 samples the model itself.
@@ -251,23 +294,47 @@ class MADE(nn.Module):
         if given is None:
             known = weight.new_full((n, self.n_features), torch.nan)
         else:
-            self._check_given(n, given)
+            self.check_given(given, n)
             known = given.to(weight.device)
+        context = self.check_context(context, (n,))
         u = uniforms(n, self.n_features, generator).to(weight.device)
         with evaluating(self):
-            return samplers[method](self, u, known, temperature)
+            return samplers[method](self, u, known, temperature, context)
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
         self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
-    def _check_given(self, n: int, given: Tensor) -> None:
-        if not isinstance(given, Tensor):
-            raise TypeError(f"given must be a tensor of the model's dtype, got {type(given).__name__}")
-        if given.shape != (n, self.n_features):
+    def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
+        """Refuse a context that is missing, superfluous or unfit; expand it to shape (*shape, C)."""
+        C, dtype = self.context_features, self.output.weight.dtype
+        if (context is None) != (C == 0):
+            raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")
+        if context is None:
+            return None
+        if not isinstance(context, Tensor) or context.dtype != dtype:
+            what = f"a tensor of {context.dtype}" if isinstance(context, Tensor) else type(context).__name__
+            raise TypeError(f"context must be a tensor of the model's dtype {dtype}, got {what}")
+        if context.shape not in ((C,), (*shape, C)):
+            raise ValueError(f"context must have shape {(C,)} or {(*shape, C)}, got {tuple(context.shape)}")
+        if not context.isfinite().all():
+            raise ValueError("context must be finite numbers")
+        return context.to(self.output.weight.device).expand(*shape, C)
+
+    def check_partial(self, x: Tensor, name: str) -> None:
+        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name} must be a tensor of the model's dtype, got {type(x).__name__}")
+        if x.dim() != 2 or x.shape[1] != self.n_features:
+            raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
+        self.check(torch.where(x.isnan(), 0.0, x), name)
+
+    def check_given(self, given: Tensor, n: int) -> None:
+        """Refuse anything but n rows (n, D) whose known values come first in the order."""
+        if isinstance(given, Tensor) and given.shape != (n, self.n_features):
             raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
+        self.check_partial(given, "given")
         known = ~given.isnan()
-        self.check(torch.where(known, given, 0.0), "given")
         by_step = known[:, self.connectivity.order.to(known.device)]
         if (by_step[:, 1:] & ~by_step[:, :-1]).any():
             raise ValueError("given must know the first variables of the order in every row, and no later one")
@@ -318,8 +385,7 @@ class MADE(nn.Module):
 
     @classmethod
     def _rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> MADE:
-        name = config["likelihood"].pop("name")
-        config["likelihood"] = vars(likelihoods)[name](**config["likelihood"])
+        config["likelihood"] = from_config(config["likelihood"])
         if not isinstance(config["order"], str):
             config["order"] = torch.tensor(config["order"])
         model = cls(config.pop("n_features"), config.pop("hidden"), **config)

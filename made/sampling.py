@@ -28,16 +28,19 @@ def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) 
     return u.clamp_(min=torch.finfo(torch.float64).tiny)  # rand may return 0 (about once in 10^16 draws)
 
 
-def sample_naive(model: Any, u: Tensor, given: Tensor, temperature: float = 1.0) -> Tensor:
+def sample_naive(
+    model: Any, u: Tensor, given: Tensor, temperature: float = 1.0, context: Tensor | None = None
+) -> Tensor:
     r"""Draw samples by the definition: D full forward passes, one variable kept from each.
 
     .. math:: x_{o(t)} = F^{-1}\bigl(u_{o(t)} \mid x_{o(0)}, \ldots, x_{o(t-1)}\bigr), \qquad t = 0, \ldots, D-1
 
     Args:
-        model: a MADE in evaluation mode, called as ``model(x)``.
+        model: a MADE in evaluation mode, called as ``model(x, context)``.
         u: uniforms, shape (n, D), one per variable.
         given: known values, shape (n, D), NaN where a value is to be drawn.
         temperature: below 1 sharpens each conditional, above 1 flattens it.
+        context: shape (n, C) for a model with a context.
 
     Returns:
         Samples, shape (n, D).
@@ -51,14 +54,19 @@ def sample_naive(model: Any, u: Tensor, given: Tensor, temperature: float = 1.0)
     known = ~given.isnan()
     x = torch.where(known, given, 0.0)
     for i in model.connectivity.order.tolist():
-        params = model(x)[:, i : i + 1]  # (n, 1, K)
-        drawn = model.likelihood.sample(params, u[:, i : i + 1], temperature)[:, 0]
+        params = model(x, context)[:, i : i + 1]  # (n, 1, K)
+        drawn = model.likelihood.at([i]).sample(params, u[:, i : i + 1], temperature)[:, 0]
         x[:, i] = torch.where(known[:, i], x[:, i], drawn)
     return x
 
 
 def sample_incremental(
-    model: Any, u: Tensor, given: Tensor, temperature: float = 1.0, block: int | None = None
+    model: Any,
+    u: Tensor,
+    given: Tensor,
+    temperature: float = 1.0,
+    context: Tensor | None = None,
+    block: int | None = None,
 ) -> Tensor:
     r"""Draw the same samples for the price of about one forward pass.
 
@@ -73,6 +81,7 @@ def sample_incremental(
         u: uniforms, shape (n, D), one per variable.
         given: known values, shape (n, D), NaN where a value is to be drawn.
         temperature: below 1 sharpens each conditional, above 1 flattens it.
+        context: shape (n, C) for a model with a context. It is final from the start.
         block: variables per block; it changes the speed, never the samples. Default: 64 for a finite support, and 1
             for real variables, where a guess is hardly ever right.
 
@@ -86,21 +95,24 @@ def sample_incremental(
         >>> torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
         True
     """
-    likelihood, order = model.likelihood, model.connectivity.order.to(u.device)
-    n_features, K = len(order), likelihood.n_params
-    block = block or (64 if likelihood.n_states else 1)
+    order = model.connectivity.order.to(u.device)
+    n_features, K = len(order), model.likelihood.n_params
+    block = block or (64 if model.likelihood.n_states else 1)
     weights, biases, direct, degrees = sorted_by_degree(model)
     u, given = u[:, order], given[:, order]
     known = ~given.isnan()
     x = torch.where(known, given, 0.0)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
     state = [x.new_zeros(len(x), len(d)) for d in degrees[:-1]]
+    if context is not None:
+        state[0][:, : context.shape[1]] = context  # of degree 0, so it comes first
 
     for start in range(0, n_features, block):
         stop = min(start + block, n_features)
         here = slice(start, stop)
+        likelihood = model.likelihood.at(order[here].tolist())
         # units with degree <= start are final; those with degree <= stop become final in this block
-        done = [int((d <= start).sum()) if start else 0 for d in degrees[:-1]]
+        done = [int((d <= start).sum()) if start or d is degrees[0] else 0 for d in degrees[:-1]]
         new = [slice(lo, int((d <= stop).sum())) for lo, d in zip(done, degrees[:-1], strict=True)]
         rows = [*new[1:], slice(start * K, stop * K)]  # what each weight matrix computes: hidden units, then outputs
         # the past needs no mask: whatever has a degree <= start may be used by all of the block
@@ -117,7 +129,8 @@ def sample_incremental(
         for _ in range(stop - start + 1):
             units = [likelihood.encode(x[:, here]).flatten(-2)]
             for w, p in zip(inner[:-1], past[:-1], strict=True):
-                units.append(model.activation(p + units[-1] @ w.T))
+                new_units = model.activation(p + units[-1] @ w.T)
+                units.append(units[-1] + new_units if model.residual and len(units) > 1 else new_units)
             out = past[-1] + units[-1] @ inner[-1].T
             if direct is not None:
                 out = out + units[0] @ inner_direct.T
@@ -143,7 +156,8 @@ def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], Tensor | N
     inputs, *hidden = (d.to(model.output.weight.device) for d in model.connectivity.degrees)
     likelihood, layers = model.likelihood, [*model.hidden, model.output]
     outputs = inputs.repeat_interleave(likelihood.n_params) - 1
-    degrees = [inputs.repeat_interleave(likelihood.n_inputs), *hidden, outputs]
+    context = inputs.new_zeros(model.context_features)
+    degrees = [torch.cat([context, inputs.repeat_interleave(likelihood.n_inputs)]), *hidden, outputs]
     orders = [d.argsort(stable=True) for d in degrees]
     sorted_already = all((d.diff() >= 0).all() for d in degrees)  # natural order, even degrees: nothing to copy
 
@@ -151,6 +165,10 @@ def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], Tensor | N
         return weight if sorted_already else weight[rows][:, columns]
 
     weights = [arrange(layer.weight, r, c) for layer, r, c in zip(layers, orders[1:], orders, strict=False)]
-    biases = [layer.bias[r] for layer, r in zip(layers, orders[1:], strict=True)]
-    direct = None if model.direct is None else arrange(model.direct.weight, orders[-1], orders[0])
+    biases = [layer.offset()[r] for layer, r in zip(layers, orders[1:], strict=True)]
+    direct = None
+    if model.direct is not None:
+        direct = arrange(model.direct.weight, orders[-1], orders[0])
+        if model.direct.companion is not None:
+            biases[-1] = biases[-1] + model.direct.offset()[orders[-1]]
     return weights, biases, direct, [d[o] for d, o in zip(degrees, orders, strict=True)]

@@ -51,6 +51,7 @@ def fit(
     train: Tensor,
     valid: Tensor | None = None,
     *,
+    context: Tensor | tuple[Tensor, Tensor] | None = None,
     epochs: int = 50,
     batch_size: int = 100,
     lr: float = 1e-3,
@@ -63,13 +64,16 @@ def fit(
     """Train with AdamW, stop early on the validation loss, and keep the best weights.
 
     The model ends in evaluation mode with the weights of the epoch of lowest validation loss (of the last epoch
-    without a validation set). Ctrl-C ends training early and keeps the best weights so far. A model with several
-    connectivities uses the next one at every step, and connectivity 0 for validation and afterwards.
+    without a validation set). Ctrl-C ends training early and keeps the best weights so far. A MADE with several
+    connectivities uses the next one at every step (a fresh one if there is no end of them), and connectivity 0 for
+    validation and afterwards.
 
     Args:
-        model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``.
+        model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``, or a module around a MADE.
         train: training rows, shape (N, D).
         valid: validation rows, shape (M, D), or None for no early stopping.
+        context: for a model with a context, its rows for ``train``, shape (N, C); with a validation set a pair, for
+            ``train`` and for ``valid``.
         epochs: the most passes over ``train``.
         batch_size: rows per step; a last, smaller batch is used too.
         lr: learning rate.
@@ -95,9 +99,12 @@ def fit(
         >>> round(nll(model, x).mean, 2)  # two equally likely rows: log 2
         0.69
     """
-    check_rows("train", train)
+    contexts: tuple[Tensor | None, ...] = context if isinstance(context, tuple) else (context,)
+    if len(contexts) != (1 if context is None or valid is None else 2):
+        raise ValueError("context must be a pair, for train and for valid, with a validation set; else one tensor")
+    check_rows("train", train, contexts[0])
     if valid is not None:
-        check_rows("valid", valid)
+        check_rows("valid", valid, contexts[-1])
     for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
@@ -109,9 +116,10 @@ def fit(
     model.to(device)
     where = next(model.parameters()).device
     train, valid = train.to(where), None if valid is None else valid.to(where)
+    contexts = tuple(None if c is None else c.to(where) for c in contexts)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     generator = torch.Generator().manual_seed(seed)
-    connectivities = getattr(model, "connectivities", [None])
+    masked = next((m for m in model.modules() if getattr(m, "n_masks", 1) != 1), None)
     history, best, step = History(), copy.deepcopy(model.state_dict()), 0
     # dropout and noise draw from the global generator: lend them a seeded one, and put the old one back
     devices = [where] if where.type == "cuda" else []
@@ -122,21 +130,21 @@ def fit(
                 model.train()
                 total = 0.0
                 for rows in torch.randperm(len(train), generator=generator).to(where).split(batch_size):
-                    if len(connectivities) > 1:
-                        model.use(step % len(connectivities))  # type: ignore[operator]
+                    if masked is not None:
+                        masked.use(masked.connectivity_for(step))  # type: ignore[operator]
                     step += 1
-                    loss = model.loss(train[rows])  # type: ignore[operator]
+                    loss = model.loss(*take(rows, train, contexts[0]))  # type: ignore[operator]
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
                     total += loss.item() * len(rows)
                 if not math.isfinite(total):
                     raise FloatingPointError(f"the training loss of epoch {epoch} is {total}; try a smaller lr")
-                if len(connectivities) > 1:
-                    model.use(0)  # type: ignore[operator]
+                if masked is not None:
+                    masked.use(0)  # type: ignore[operator]
                 history.train.append(total / len(train))
                 if valid is not None:
-                    history.valid.append(mean_loss(model, valid))
+                    history.valid.append(mean_loss(model, valid, contexts[-1]))
                 if valid is None or history.valid.index(min(history.valid)) == epoch:
                     best, history.best_epoch = copy.deepcopy(model.state_dict()), epoch
                 bar.set_postfix(train=history.train[-1], **({"valid": history.valid[-1]} if valid is not None else {}))
@@ -151,13 +159,24 @@ def fit(
     return history
 
 
-def mean_loss(model: nn.Module, x: Tensor, batch_size: int = 1000) -> float:
+def take(rows: Tensor, *tensors: Tensor | None) -> list[Tensor]:
+    """Some rows of every tensor that is there.
+
+    Example:
+        >>> take(torch.tensor([2, 0]), torch.arange(3), None)
+        [tensor([2, 0])]
+    """
+    return [tensor[rows] for tensor in tensors if tensor is not None]
+
+
+def mean_loss(model: nn.Module, x: Tensor, context: Tensor | None = None, batch_size: int = 1000) -> float:
     """Mean loss over all rows of x in evaluation mode, whatever the batch size."""
+    batches = torch.arange(len(x), device=x.device).split(batch_size)
     with evaluating(model):
-        return sum(model.loss(b).item() * len(b) for b in x.split(batch_size)) / len(x)  # type: ignore[operator]
+        return sum(model.loss(*take(b, x, context)).item() * len(b) for b in batches) / len(x)  # type: ignore[operator]
 
 
-def nll(model: Any, x: Tensor, batch_size: int = 1000) -> Estimate:
+def nll(model: Any, x: Tensor, batch_size: int = 1000, context: Tensor | None = None) -> Estimate:
     r"""Mean negative log-likelihood over the rows of x in nats, with its standard error.
 
     .. math:: \bar\ell = \frac1N \sum_n -\log p(x^{(n)}), \qquad \text{stderr} = \frac{s}{\sqrt N}
@@ -166,6 +185,7 @@ def nll(model: Any, x: Tensor, batch_size: int = 1000) -> Estimate:
         model: anything with ``log_prob(batch)``, evaluated in evaluation mode.
         x: rows, shape (N, D).
         batch_size: rows per call; it does not change the result beyond rounding.
+        context: for a model with a context, its rows, shape (N, C).
 
     Example:
         >>> import made
@@ -175,20 +195,23 @@ def nll(model: Any, x: Tensor, batch_size: int = 1000) -> Estimate:
         >>> nll(model, torch.ones(10, 3))  # 3 log 2, and no spread
         Estimate(mean=2.0794..., stderr=0.0, n=10)
     """
-    check_rows("x", x)
+    check_rows("x", x, context)
     device = next(model.parameters()).device
     with evaluating(model):
-        losses = -torch.cat([model.log_prob(b.to(device)).double() for b in x.split(batch_size)])
+        parts = [take(b, x, context) for b in torch.arange(len(x)).split(batch_size)]
+        losses = -torch.cat([model.log_prob(*(p.to(device) for p in part)).double() for part in parts])
     stderr = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     return Estimate(losses.mean().item(), stderr, len(losses))
 
 
-def check_rows(name: str, x: object) -> None:
-    """Refuse anything but a tensor of shape (N, D) with at least one row."""
+def check_rows(name: str, x: object, context: Tensor | None = None) -> None:
+    """Refuse anything but a tensor of shape (N, D) with at least one row, and a context of other than N rows."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a tensor of shape (N, D), got {type(x).__name__}")
     if x.dim() != 2 or len(x) == 0:
         raise ValueError(f"{name} must have shape (N, D) with N >= 1, got {tuple(x.shape)}")
+    if context is not None and len(context) != len(x):
+        raise ValueError(f"context must have {len(x)} rows, one per row of {name}, got {len(context)}")
 
 
 def progress_bar(epochs: int, visible: bool) -> Any:

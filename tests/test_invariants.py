@@ -163,7 +163,7 @@ def test_the_block_size_never_changes_samples(name):
         with torch.no_grad():
             expected = sample_naive(model, u, given, 1.3)
             for block in (1, 2, 3, 64):
-                assert_same_samples(model, sample_incremental(model, u, given, 1.3, block), expected)
+                assert_same_samples(model, sample_incremental(model, u, given, 1.3, block=block), expected)
 
 
 @every_config
