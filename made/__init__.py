@@ -11,6 +11,9 @@ Example:
     torch.Size([300])
 """
 
+from importlib import import_module
+from typing import Any
+
 from made import data, diagnostics, ensemble, layers, likelihoods, masks, sampling, show, training
 from made.autoencoder import Autoencoder
 from made.ensemble import Mixture, impute, marginal_log_prob
@@ -32,11 +35,13 @@ __all__ = [
     "Estimate",
     "Gaussian",
     "History",
+    "MADEDensity",
     "Mixture",
     "MixtureOfGaussians",
     "data",
     "diagnostics",
     "ensemble",
+    "estimator",
     "fit",
     "impute",
     "layers",
@@ -48,3 +53,11 @@ __all__ = [
     "show",
     "training",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import scikit-learn, which takes its time, only for those who ask for its estimator."""
+    if name not in ("MADEDensity", "estimator"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    estimator = import_module("made.estimator")
+    return estimator if name == "estimator" else estimator.MADEDensity

@@ -95,8 +95,9 @@ def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
     """
     probe, n_features = positive_copy(model, seed), model.n_features
     # as many equal rows as flips: the same call shape means the same rounding, so that != is exact
-    base = torch.zeros(n_features, n_features, dtype=torch.float64)
-    flipped = base + torch.eye(n_features, dtype=torch.float64)  # row j differs from base in variable j only
+    highest = [float(model.likelihood.at([i]).n_states or 2) - 1 for i in range(n_features)]  # codes are positive there
+    base = torch.tensor(highest, dtype=torch.float64).repeat(n_features, 1)
+    flipped = base.clone().fill_diagonal_(0)  # row j differs from base in variable j only
     n_context = getattr(model, "context_features", 0)
     context = [torch.ones(n_context, dtype=torch.float64)] if n_context else []
     with torch.no_grad():

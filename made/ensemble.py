@@ -108,6 +108,8 @@ class Mixture(nn.Module):
         Returns:
             Shape (n, D).
         """
+        if not isinstance(n, int) or n < 0:
+            raise ValueError(f"n must be an int of at least 0, got {n!r}")
         model, weight = self.model, self.model.output.weight
         given = weight.new_full((n, self.n_features), torch.nan) if given is None else given
         context = model.check_context(context, (n,))
@@ -153,7 +155,8 @@ def prefix_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Te
     known, order = ~x.isnan(), model.connectivity.order.to(x.device)
     leading = known[:, order].cumprod(1)[:, order.argsort()].bool()
     filled = torch.where(known, x, 0.0)
-    return torch.where(leading, model.conditionals(filled, context).log_prob(filled), 0.0).sum(1)
+    conditionals = model.likelihood.distribution(model(filled, context), validate_args=False)  # checked above
+    return torch.where(leading, conditionals.log_prob(filled), 0.0).sum(1)
 
 
 def marginal_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -175,9 +178,10 @@ def marginal_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> 
         >>> marginal_log_prob(model, torch.tensor([[float("nan"), 1.0, 0.0]])).shape
         torch.Size([1])
     """
+    patterns = by_pattern(model, x)
     context = model.check_context(context, x.shape[:1])
     result = model.output.weight.new_zeros(len(x))
-    for connectivity, rows in by_pattern(model, x):
+    for connectivity, rows in patterns:
         with using(model, connectivity):
             result[rows] = prefix_log_prob(model, x[rows], None if context is None else context[rows])
     return result

@@ -44,11 +44,12 @@ class Linear(nn.Linear):
 class MaskedLinear(Linear):
     r"""A linear layer that ignores the weights its mask forbids.
 
-    .. math:: y = (W \odot M)\, x + b + (U \odot M)\, \mathbf{1}
+    .. math:: y = (W \odot M)\, x + b + \tfrac1n (U \odot M)\, \mathbf{1}
 
     The mask is multiplied into a copy of the weights at every call. The weights themselves are never changed, so masks
     can be exchanged and come back: A, B, then A again gives A's outputs. The companion weights U are optional. They
-    add to every unit a number that depends on the mask and on nothing else, so the layer can tell masks apart.
+    add to every unit a number that depends on the mask and on nothing else, so the layer can tell masks apart. The sum
+    over n inputs is divided by n, unlike in the paper: otherwise one step of an optimizer like Adam moves it n steps.
 
     Args:
         in_features: number of inputs.
@@ -84,7 +85,7 @@ class MaskedLinear(Linear):
         self.companion = None
         if companion:
             drawn = torch.empty(out_features, in_features).uniform_(-1, 1, generator=generator)
-            self.companion = nn.Parameter(drawn / in_features)
+            self.companion = nn.Parameter(drawn)
 
     def set_mask(self, mask: Tensor) -> None:
         """Exchange the mask.
@@ -104,10 +105,10 @@ class MaskedLinear(Linear):
         return self.weight * self.mask
 
     def offset(self) -> Tensor | None:
-        """What is added whatever the input: the bias, plus the companion weights that the mask keeps."""
+        """What is added whatever the input: the bias, plus the mean of the companion weights, masked."""
         if self.companion is None:
             return self.bias
-        kept = (self.companion * self.mask).sum(1)
+        kept = (self.companion * self.mask).mean(1)
         return kept if self.bias is None else self.bias + kept
 
     def forward(self, x: Tensor) -> Tensor:

@@ -315,6 +315,7 @@ class MixtureOfGaussians(Likelihood):
         logits, mean, log_scale = params.unflatten(-1, (3, self.k)).unbind(-2)
         p = torch.softmax(logits.double() / temperature, -1)
         upto = p.cumsum(-1)
+        u = u * upto[..., -1]  # rounding may leave the total a little below 1, and a last p of 0 must not be chosen
         chosen = (u.unsqueeze(-1) >= upto[..., :-1]).sum(-1, keepdim=True)
         pick = lambda values: values.gather(-1, chosen).squeeze(-1)
         rest = (u - pick(upto - p)) / pick(p)
@@ -377,18 +378,27 @@ class DiscretizedLogistic(Categorical):
         """One number."""
         return 1
 
-    def log_masses(self, params: Tensor) -> Tensor:
-        r"""Log-probability of every level: (..., 3 components) to (..., k).
+    def log_mass(self, params: Tensor, level: Tensor) -> Tensor:
+        r"""Log-probability of a level, shape (...), for params (..., 3 components).
 
         Stable by :math:`\sigma(b) - \sigma(a) = \sigma(b)\, \sigma(-a)\, (1 - e^{a - b})`.
         """
-        logits, mean, log_scale = params.unflatten(-1, (3, self.components)).unsqueeze(-2).unbind(-3)
-        level = torch.arange(self.k, device=params.device).unsqueeze(-1)
-        z, h, scale = 2 * level.to(params.dtype) / (self.k - 1) - 1, 1 / (self.k - 1), self.min_scale + log_scale.exp()
+        logits, mean, log_scale = params.unflatten(-1, (3, self.components)).unbind(-2)
+        level = level.to(params.dtype).unsqueeze(-1)
+        z, h, scale = 2 * level / (self.k - 1) - 1, 1 / (self.k - 1), self.min_scale + log_scale.exp()
         below, above = level > 0, level < self.k - 1  # the ends have only one neighbour
         log_mass = above * F.logsigmoid((z + h - mean) / scale) + below * F.logsigmoid((mean - z + h) / scale)
-        log_mass = log_mass + (above & below) * torch.log(-torch.expm1(-2 * h / scale))
+        log_mass = log_mass + torch.where(above & below, torch.log(-torch.expm1(-2 * h / scale)), 0.0)
         return (logits.log_softmax(-1) + log_mass).logsumexp(-1)
+
+    def log_masses(self, params: Tensor) -> Tensor:
+        """Log-probability of every level: (..., 3 components) to (..., k)."""
+        return self.log_mass(params.unsqueeze(-2), torch.arange(self.k, device=params.device))
+
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """As for every likelihood, but without computing the levels that are not asked for."""
+        self.check(x)
+        return self.log_mass(params, x).sum(-1)
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical over the k levels."""
@@ -434,9 +444,9 @@ class Columns(Likelihood):
     n_params: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
-        columns = tuple(self.columns)
+        columns = tuple(self.columns) if isinstance(self.columns, Sequence) else ()
         if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
-            raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {columns}")
+            raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {self.columns}")
         object.__setattr__(self, "columns", columns)
         for name in ("n_inputs", "n_params"):
             object.__setattr__(self, name, max(getattr(self, name), *(getattr(c, name) for c in columns)))

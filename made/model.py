@@ -327,7 +327,7 @@ class MADE(nn.Module):
             raise TypeError(f"{name} must be a tensor of the model's dtype, got {type(x).__name__}")
         if x.dim() != 2 or x.shape[1] != self.n_features:
             raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
-        self.check(torch.where(x.isnan(), 0.0, x), name)
+        self.check(torch.where(x.isnan(), 0, x), name)
 
     def check_given(self, given: Tensor, n: int) -> None:
         """Refuse anything but n rows (n, D) whose known values come first in the order."""

@@ -210,8 +210,10 @@ def check_rows(name: str, x: object, context: Tensor | None = None) -> None:
         raise TypeError(f"{name} must be a tensor of shape (N, D), got {type(x).__name__}")
     if x.dim() != 2 or len(x) == 0:
         raise ValueError(f"{name} must have shape (N, D) with N >= 1, got {tuple(x.shape)}")
-    if context is not None and len(context) != len(x):
-        raise ValueError(f"context must have {len(x)} rows, one per row of {name}, got {len(context)}")
+    if context is not None and not isinstance(context, Tensor):
+        raise TypeError(f"context must be a tensor of shape (N, C), got {type(context).__name__}")
+    if context is not None and (context.dim() != 2 or len(context) != len(x)):
+        raise ValueError(f"context must have {len(x)} rows, one per row of {name}, got shape {tuple(context.shape)}")
 
 
 def progress_bar(epochs: int, visible: bool) -> Any:

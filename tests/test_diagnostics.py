@@ -113,6 +113,43 @@ def test_total_probability_in_several_parts_and_in_evaluation_mode():
     assert model.training
 
 
+def test_a_variable_whose_code_is_negative_is_seen_nevertheless():
+    """Levels of a discretized logistic are coded from -1 to 1, and where all are low a ReLU would be off."""
+    model = MADE(4, (6, 6), order=ORDER, likelihood=made.DiscretizedLogistic(9), direct=False)
+    assert torch.equal(flip_dependencies(model), allowed(ORDER))
+    assert torch.equal(jacobian_dependencies(model), allowed(ORDER))
+
+
+def test_a_leak_of_the_context_is_none_and_one_beside_it_is_found():
+    """The first inputs are the context; whoever forgets them looks at the wrong columns."""
+    model = MADE(4, (), order=ORDER, context_features=3)
+    for found in (jacobian_dependencies(model), flip_dependencies(model)):
+        assert torch.equal(found, allowed(ORDER))
+    mask = model.direct.mask.bool()
+    mask[2, 3 + 1] = True  # output 2, which comes first, sees variable 1
+    model.direct.set_mask(mask)
+    expected = allowed(ORDER)
+    expected[2, 1] = True
+    for found in (jacobian_dependencies(model), flip_dependencies(model)):
+        assert torch.equal(found, expected)
+
+
+def test_total_probability_belongs_to_a_context():
+    model = MADE(3, (), context_features=1)
+    model.log_prob = lambda x, context: torch.full((len(x),), context.item())
+    assert diagnostics.total_probability(model, torch.tensor([-1.0])) == pytest.approx(8 * 2.718281828**-1)
+    with pytest.raises(ValueError, match="context must be given"):
+        diagnostics.total_probability(MADE(3, (), context_features=1))
+
+
+def test_states_of_columns_take_every_value_of_every_column():
+    columns = [made.Bernoulli(), made.Categorical(3), made.DiscretizedLogistic(4), made.Bernoulli()]
+    x = states(MADE(4, (), likelihood=made.Columns(columns)))
+    assert x.tolist() == [[a, b, c, d] for a in range(2) for b in range(3) for c in range(4) for d in range(2)]
+    with pytest.raises(ValueError, match="model must have a finite support"):
+        states(MADE(2, (), likelihood=made.Columns([made.Bernoulli(), made.Gaussian()])))
+
+
 def test_states_count_up():
     x = states(MADE(3, (), likelihood=made.Categorical(3)))
     assert x.shape == (27, 3)
@@ -123,9 +160,9 @@ def test_states_count_up():
 
 @pytest.mark.parametrize("call", [states, diagnostics.total_probability])
 def test_too_many_states_are_refused(call):
-    with pytest.raises(ValueError, match=r"model has 2\*\*21 states, more than the 1048576"):
+    with pytest.raises(ValueError, match=r"model has 2097152 states, more than the 1048576"):
         call(MADE(21, ()))
-    with pytest.raises(ValueError, match=r"model has 3\*\*13 states"):
+    with pytest.raises(ValueError, match=r"model has 1594323 states"):
         call(MADE(13, (), likelihood=made.Categorical(3)))
     with pytest.raises(ValueError, match="model must have a finite support"):
         call(MADE(2, (), likelihood=made.Gaussian()))

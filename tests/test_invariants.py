@@ -10,10 +10,15 @@ import pytest
 import torch
 from registry import (
     CONFIGS,
+    CONTEXT,
     FINITE,
     GAUSSIAN,
+    REAL,
+    SEVERAL,
     allowed,
     build,
+    column,
+    contexts,
     every_connectivity,
     reachable_by_paths,
     rows,
@@ -32,46 +37,72 @@ def test_the_registry_covers_what_it_promises():
     models = {name: build(name) for name in CONFIGS}
     assert {m.n_features for m in models.values()} == {1, 2, 3, 7, 8}
     assert {len(m.hidden) for m in models.values()} == {0, 1, 2, 3}
-    assert {type(m.likelihood) for m in models.values()} == {made.Bernoulli, made.Categorical, made.Gaussian}
+    assert {type(m.likelihood) for m in models.values()} == set(made.likelihoods.KINDS)
+    kinds = [(m.residual, m.context_features > 0, m.output.companion is not None, len(m.connectivities) > 1,
+              isinstance(m.likelihood, made.Columns), m.dropout.p > 0) for m in models.values()]  # fmt: skip
+    assert all(any(kind) for kind in zip(*kinds, strict=True))
+    assert (True,) * 6 in kinds
     for name, model in models.items():  # natural orders hide mistakes: most must differ from their own inverse
         order = model.connectivity.order
-        if "cycle" in name or CONFIGS[name].get("n_masks"):
+        if "cycle" in name or (name in SEVERAL and CONFIGS[name]["order"] == "random"):
             assert not torch.equal(order, order.argsort())
+
+
+def some_contexts(model):
+    """Three single contexts, or None for a model without."""
+    c = contexts(model, 3, seed=9)
+    return [None] if c is None else list(c)
 
 
 @pytest.mark.parametrize("name", FINITE)
 def test_probabilities_sum_to_one(name):
     model = build(name)
     for _ in every_connectivity(model):
-        assert diagnostics.total_probability(model) == pytest.approx(1, abs=1e-9)
+        for context in some_contexts(model):
+            assert diagnostics.total_probability(model, context) == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in GAUSSIAN if CONFIGS[name]["n_features"] <= 3])
-def test_gaussian_densities_integrate_to_one(name):
-    """Trapezoids, variable after variable, on a grid around each conditional mean."""
-    model, z = build(name), torch.arange(-9, 9.01, 0.3, dtype=torch.float64)
-    x, weight = torch.zeros(1, model.n_features, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-    for i in model.connectivity.order.tolist():
+@pytest.mark.parametrize("name", [name for name in SEVERAL if name in FINITE])
+def test_a_mixture_of_connectivities_sums_to_one(name):
+    model = build(name)
+    mixture = made.Mixture(model, [model.draw(k) for k in range(3)])
+    for context in some_contexts(model):
+        assert diagnostics.total_probability(mixture, context) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if CONFIGS[name]["n_features"] <= 3])
+def test_densities_integrate_to_one(name):
+    """Variable after variable: sums over all values, or trapezoids on a grid around each conditional mean."""
+    model = build(name)
+    step = 0.1 if model.n_features < 3 else 0.25
+    z = torch.arange(-10, 10 + step, step, dtype=torch.float64)
+    for context in some_contexts(model):
+        x, weight = torch.zeros(1, model.n_features, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        for i in model.connectivity.order.tolist():
+            kind = column(model, i)
+            if kind.n_states:
+                points = torch.arange(kind.n_states, dtype=torch.float64).expand(len(x), -1)
+            else:
+                with torch.no_grad():
+                    d = kind.distribution(model(x, context)[:, i, : kind.n_params])
+                points = d.mean[:, None] + d.stddev[:, None] * z
+                weight = weight * d.stddev * step
+            weight, x = weight.repeat_interleave(points.shape[1]), x.repeat_interleave(points.shape[1], 0)
+            x[:, i] = points.flatten()
         with torch.no_grad():
-            normal = model.conditionals(x)
-        points = normal.loc[:, i, None] + normal.scale[:, i, None] * z
-        weight = (weight[:, None] * normal.scale[:, i, None] * 0.3).expand(-1, len(z)).flatten()
-        x = x.repeat_interleave(len(z), 0)
-        x[:, i] = points.flatten()
-    with torch.no_grad():
-        total = (model.log_prob(x).exp() * weight).sum()
-    assert float(total) == pytest.approx(1, abs=1e-9)
+            total = (model.log_prob(x, context).exp() * weight).sum()
+        assert float(total) == pytest.approx(1, abs=1e-8)
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)
 def test_gaussian_log_prob_is_a_sum_of_normal_log_densities(name):
     model = build(name)
-    x = rows(model, 20)
+    x, c = rows(model, 20), contexts(model, 20)
     with torch.no_grad():
-        mean, log_scale = model(x).numpy().T
+        mean, log_scale = model(x, c).numpy().T
         scale = model.likelihood.min_scale + np.exp(log_scale)
         expected = stats.norm.logpdf(x.numpy().T, mean, scale).sum(0)
-        assert model.log_prob(x).numpy() == pytest.approx(expected, abs=1e-10)
+        assert model.log_prob(x, c).numpy() == pytest.approx(expected, abs=1e-10)
 
 
 @every_config
@@ -89,13 +120,37 @@ def test_three_proofs_of_who_sees_whom_agree(name):
         assert torch.equal(by_masks, by_paths)
 
 
+@pytest.mark.parametrize("name", CONTEXT)
+def test_a_context_reaches_every_conditional(name):
+    """The first one included, whatever the hidden layers and with or without direct connections."""
+    model = build(name)
+    model.activation = torch.nn.functional.elu  # unlike a ReLU it is never off
+    for _ in every_connectivity(model):
+        context = contexts(model, 30).requires_grad_()
+        log_prob = model.conditionals(rows(model, 30), context).log_prob(rows(model, 30, seed=1))
+        for i in range(model.n_features):
+            slopes = torch.autograd.grad(log_prob[:, i].sum(), context, retain_graph=True)[0]
+            assert (slopes != 0).any(0).all()
+
+
+@pytest.mark.parametrize("name", CONTEXT)
+def test_a_context_for_all_is_that_context_for_each(name):
+    model = build(name)
+    x, context = rows(model, 6), contexts(model, 1)[0]
+    with torch.no_grad():
+        assert torch.equal(model.log_prob(x, context), model.log_prob(x, context.expand(6, -1)))
+    a, b = (model.sample(6, c, generator=seeded()) for c in (context, context.expand(6, -1)))
+    assert torch.equal(a, b)
+
+
 @every_config
 def test_even_degrees_see_all_they_may_when_layers_are_wide_enough(name):
     config, model = CONFIGS[name], build(name)
     if config.get("degrees") == "random":
         assert model.connectivity.coverage() <= 1
         return
-    wide = all(width >= config["n_features"] - 1 for width in config["hidden"])
+    lowest = 0 if name in CONTEXT else 1
+    wide = all(width >= config["n_features"] - lowest for width in config["hidden"])
     reach = model.connectivity.reachable()
     assert torch.equal(reach, allowed(model.connectivity.order)) == wide
 
@@ -114,15 +169,16 @@ def test_coverage_equals_counted_paths(name):
 def test_log_prob_is_the_chain_rule_whatever_the_future_holds(name):
     """Conditional t is taken from a row whose variable t and everything after it are random."""
     model = build(name)
+    context = contexts(model, 16)
     for k in every_connectivity(model):
         x, total, order = rows(model, 16), torch.zeros(16, dtype=torch.float64), model.connectivity.order.tolist()
         for t, i in enumerate(order):
             hidden_future = x.clone()
             hidden_future[:, order[t:]] = rows(model, 16, seed=100 * k + t + 1)[:, order[t:]]
             with torch.no_grad():
-                total += model.conditionals(hidden_future).log_prob(x)[:, i]
+                total += model.conditionals(hidden_future, context).log_prob(x)[:, i]
         with torch.no_grad():
-            assert torch.allclose(model.log_prob(x), total, rtol=0, atol=1e-12)
+            assert torch.allclose(model.log_prob(x, context), total, rtol=0, atol=1e-12)
 
 
 def assert_same_samples(model, a, b):
@@ -144,10 +200,11 @@ def known_prefixes(model, n):
 @pytest.mark.parametrize("temperature", [1.0, 0.4, 3.0])
 def test_incremental_samples_equal_naive_samples(name, temperature):
     model = build(name)
+    context = contexts(model, 40)
     for _ in every_connectivity(model):
         for given in (None, known_prefixes(model, 40)):
             a, b = (
-                model.sample(40, given=given, temperature=temperature, generator=seeded(3), method=method)
+                model.sample(40, context, given, temperature=temperature, generator=seeded(3), method=method)
                 for method in ("incremental", "naive")
             )
             assert_same_samples(model, a, b)
@@ -158,71 +215,93 @@ def test_incremental_samples_equal_naive_samples(name, temperature):
 @every_config
 def test_the_block_size_never_changes_samples(name):
     model = build(name)
+    context = contexts(model, 30)
     for _ in every_connectivity(model):
         u, given = uniforms(30, model.n_features, seeded(5)), known_prefixes(model, 30)
         with torch.no_grad():
-            expected = sample_naive(model, u, given, 1.3)
+            expected = sample_naive(model, u, given, 1.3, context)
             for block in (1, 2, 3, 64):
-                assert_same_samples(model, sample_incremental(model, u, given, 1.3, block=block), expected)
+                found = sample_incremental(model, u, given, 1.3, context, block)
+                assert_same_samples(model, found, expected)
 
 
 @every_config
 def test_float32_and_float64_agree(name):
     single, double = build(name, torch.float32), build(name)
-    x = rows(double, 10)
+    x, c = rows(double, 10), contexts(double, 10)
     with torch.no_grad():
-        assert torch.allclose(single.log_prob(x.float()).double(), double.log_prob(x), rtol=1e-4, atol=1e-3)
+        found = single.log_prob(x.float(), contexts(single, 10)).double()
+        assert torch.allclose(found, double.log_prob(x, c), rtol=1e-4, atol=1e-3)
     for model in (single, double):
         for method in ("incremental", "naive"):
-            sample = model.sample(3, generator=seeded(), method=method)
-            assert sample.dtype == model.log_prob(sample).dtype == model(sample).dtype == model.output.weight.dtype
+            c = contexts(model, 3)
+            sample = model.sample(3, c, generator=seeded(), method=method)
+            dtypes = {t.dtype for t in (sample, model.log_prob(sample, c), model(sample, c), model.output.weight)}
+            assert len(dtypes) == 1
             assert sample.shape == (3, model.n_features)
 
 
 @every_config
 def test_a_row_does_not_depend_on_its_batch(name):
     model = build(name)
-    x = rows(model, 23)
+    x, c = rows(model, 23), contexts(model, 23)
     with torch.no_grad():
-        together = model.log_prob(x)
-        alone = torch.stack([model.log_prob(row) for row in x])
-        folded = model.log_prob(x[:20].reshape(2, 5, 2, -1))
+        together = model.log_prob(x, c)
+        alone = torch.stack([model.log_prob(x[n], None if c is None else c[n]) for n in range(23)])
+        folded = model.log_prob(x[:20].reshape(2, 5, 2, -1), None if c is None else c[:20].reshape(2, 5, 2, -1))
     assert folded.shape == (2, 5, 2)
     assert torch.allclose(together, alone, rtol=0, atol=1e-12)
     assert torch.allclose(together[:20], folded.flatten(), rtol=0, atol=1e-12)
-    a, b = made.nll(model, x, batch_size=4), made.nll(model, x)
+    a, b = made.nll(model, x, batch_size=4, context=c), made.nll(model, x, context=c)
     assert a == pytest.approx(b, abs=1e-12)
     assert a.mean == pytest.approx(-float(together.mean()), abs=1e-12)
 
 
 @every_config
+def test_no_rows_are_no_problem(name):
+    model = build(name)
+    x, c = rows(model, 0), contexts(model, 0)
+    assert model.log_prob(x, c).shape == made.Mixture(model).log_prob(x, c).shape == (0,)
+    for method in ("incremental", "naive"):
+        assert model.sample(0, c, method=method).shape == (0, model.n_features)
+        assert made.Mixture(model).sample(0, c, x, method=method).shape == (0, model.n_features)
+
+
+@every_config
 def test_evaluation_is_deterministic_and_leaves_no_trace(name):
     model = build(name)
-    x = rows(model, 9)
+    x, c = rows(model, 9), contexts(model, 9)
     state = json.dumps([p.tolist() for p in model.parameters()])
     connectivity = model.connectivity
-    first = [model(x), model.log_prob(x), model.sample(4, generator=seeded(1)), torch.tensor(made.nll(model, x))]
-    again = [model(x), model.log_prob(x), model.sample(4, generator=seeded(1)), torch.tensor(made.nll(model, x))]
+    sample = lambda: model.sample(9, c, generator=seeded(1))
+    nll = lambda: torch.tensor(made.nll(model, x, context=c))
+    first, again = ([model(x, c), model.log_prob(x, c), sample(), nll()] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert json.dumps([p.tolist() for p in model.parameters()]) == state
     assert model.connectivity is connectivity
     model.train()  # samples and scores are taken in evaluation mode, and the mode is put back
-    assert torch.equal(model.sample(4, generator=seeded(1)), first[2])
-    assert torch.equal(torch.tensor(made.nll(model, x)), first[3])
+    assert torch.equal(sample(), first[2])
+    assert torch.equal(nll(), first[3])
     assert model.training
 
 
 @every_config
 def test_masked_weights_have_no_gradient_and_others_a_finite_one(name):
     model = build(name)
-    model.loss(rows(model, 32)).backward()
+    model.loss(rows(model, 32), contexts(model, 32)).backward()
     for parameter in model.parameters():
         assert parameter.grad.isfinite().all()
     layers = [*model.hidden, model.output] + ([model.direct] if model.direct is not None else [])
     for layer in layers:
         assert (layer.weight.grad[layer.mask == 0] == 0).all()
+        assert layer.companion is None or (layer.companion.grad[layer.mask == 0] == 0).all()
     # the first variable of the order is a bias; every other one must have a way to learn from those before it
-    assert (model.output.bias.grad != 0).all()
+    moved = model.output.bias.grad.unflatten(0, (model.n_features, -1)) != 0
+    for i in range(model.n_features):
+        used = column(model, i).n_params
+        assert moved[i, :used].sum() >= used - 1  # the logit of a single component moves nothing
+        assert moved[i, :used].any()
+        assert not moved[i, used:].any()  # what a column does not need stays unused
     if model.n_features > 1 and model.direct is not None:
         assert (model.direct.weight.grad != 0).any()
 
@@ -230,14 +309,19 @@ def test_masked_weights_have_no_gradient_and_others_a_finite_one(name):
 @every_config
 def test_the_global_generator_stays_untouched(name, untouched_rng):
     model = made.MADE(**CONFIGS[name])
-    x = rows(model, 12)
-    made.fit(model, x, x, epochs=1, batch_size=5, progress=False)
+    x, c = rows(model, 12), contexts(model, 12)
+    both = None if c is None else (c, c)
+    made.fit(model, x, x, context=both, epochs=1, batch_size=5, progress=False)
     for method in ("incremental", "naive"):
-        model.sample(2, generator=seeded(), method=method)
-    model.log_prob(x)
-    made.nll(model, x)
-    if model.likelihood.n_states is not None:
-        diagnostics.total_probability(model)
+        model.sample(12, c, generator=seeded(), method=method)
+    model.log_prob(x, c)
+    made.nll(model, x, context=c)
+    if name in FINITE:
+        diagnostics.total_probability(model, None if c is None else c[0])
+    mixture = made.Mixture(model)
+    mixture.sample(12, c, generator=seeded())
+    if model.order_agnostic:
+        made.impute(model, x, generator=seeded(), context=c)
     diagnostics.flip_dependencies(model)
     diagnostics.jacobian_dependencies(model)
 
@@ -248,16 +332,16 @@ def test_a_state_dict_carries_everything(name):
     model = build(name)
     model.use(len(model.connectivities) - 1)
     other = build(name, seed=77)
-    x = rows(model, 10)
-    assert not torch.equal(other.log_prob(x), model.log_prob(x))
+    x, c = rows(model, 10), contexts(model, 10)
+    assert not torch.equal(other.log_prob(x, c), model.log_prob(x, c))
     other.load_state_dict(model.state_dict())
     for k in [None, *range(len(model.connectivities))]:
         if k is not None:
             model.use(k)
             other.use(k)
         assert other.connectivity == model.connectivity
-        assert torch.equal(other.log_prob(x), model.log_prob(x))
-        assert torch.equal(other.sample(5, generator=seeded(1)), model.sample(5, generator=seeded(1)))
+        assert torch.equal(other.log_prob(x, c), model.log_prob(x, c))
+        assert torch.equal(other.sample(10, c, generator=seeded(1)), model.sample(10, c, generator=seeded(1)))
 
 
 READER = """
@@ -265,11 +349,12 @@ import sys, torch, made
 folder, result = sys.argv[1:]
 torch.set_num_threads(1)
 answers = {}
-for name, x in torch.load(folder + "/rows.pt").items():
+for name, (x, context) in torch.load(folder + "/rows.pt").items():
     model = made.MADE.load(f"{folder}/{name}.safetensors")
     assert not model.training
     with torch.no_grad():
-        answers[name] = [model.log_prob(x), model.sample(6, generator=torch.Generator().manual_seed(4))]
+        generator = torch.Generator().manual_seed(4)
+        answers[name] = [model.log_prob(x, context), model.sample(6, context, generator=generator)]
 torch.save(answers, result)
 """
 
@@ -284,9 +369,9 @@ def reloaded(tmp_path_factory):
             model, key = build(name, dtype), f"{name}-{dtype}"
             model.use(len(model.connectivities) - 1)
             model.save(folder / f"{key}.safetensors")
-            inputs[key] = rows(model, 6)
+            x, c = inputs[key] = rows(model, 6), contexts(model, 6)
             with torch.no_grad():
-                expected[key] = [model.log_prob(inputs[key]), model.sample(6, generator=seeded(4))]
+                expected[key] = [model.log_prob(x, c), model.sample(6, c, generator=seeded(4))]
     torch.save(inputs, folder / "rows.pt")
     subprocess.run([sys.executable, "-c", READER, str(folder), str(folder / "found.pt")], check=True)
     assert not list(Path(folder).glob("*.partial"))

@@ -71,6 +71,38 @@ def test_the_mask_follows_the_dtype_of_the_weights_and_is_not_saved():
     assert set(masked.state_dict()) == {"weight", "bias"}
 
 
+def test_companion_weights_add_a_number_that_only_the_mask_decides():
+    masked, a, b = layer(companion=True), some_mask(1), some_mask(2)
+    u, offsets = masked.companion.tolist(), []
+    for mask in (a, b, a.clone()):
+        masked.set_mask(mask)
+        for k in range(4):
+            expected = masked.bias[k].item() + sum(u[k][j] for j in range(5) if mask[k, j]) / 5
+            assert masked.offset()[k].item() == pytest.approx(expected, abs=1e-14)
+        assert torch.allclose(masked(X), X @ masked.masked_weight().T + masked.offset(), rtol=0, atol=1e-14)
+        offsets.append(masked.offset())
+    assert (offsets[0] != offsets[1]).all()
+    assert torch.equal(offsets[0], offsets[2])
+
+
+def test_companions_of_forbidden_connections_get_no_gradient():
+    masked, mask = layer(companion=True, bias=False), some_mask(4)
+    masked.set_mask(mask)
+    masked(X).square().sum().backward()
+    assert (masked.companion.grad[~mask] == 0).all()
+    assert (masked.companion.grad[mask] != 0).all()
+
+
+def test_companions_follow_the_generator_and_leave_the_other_weights_alone(untouched_rng):
+    a, b, c = layer(1, companion=True), layer(1, companion=True), layer(1)
+    assert torch.equal(a.companion, b.companion)
+    assert torch.equal(a.weight, c.weight)
+    assert c.companion is None
+    assert torch.equal(c.offset(), c.bias)
+    assert layer(bias=False).offset() is None
+    assert set(a.state_dict()) == {"weight", "bias", "companion"}
+
+
 @pytest.mark.parametrize("shape", [(5, 4), (4,), (4, 6)])
 def test_a_mask_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"mask must have shape \(4, 5\)"):

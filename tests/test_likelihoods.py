@@ -1,5 +1,6 @@
 """made/likelihoods.py, against scipy, numerical integration, torch and formulas written out."""
 
+import json
 import math
 
 import numpy as np
@@ -7,13 +8,26 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
-from made import Bernoulli, Categorical, Gaussian
-from made.likelihoods import Likelihood
+from made import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
+from made.likelihoods import KINDS, Likelihood, from_config, to_config
 
 G = torch.Generator().manual_seed(0)
-LIKELIHOODS = [Bernoulli(), Categorical(2), Categorical(5), Gaussian(), Gaussian(min_scale=0.5)]
+COLUMNS = [Categorical(3), Gaussian(), DiscretizedLogistic(5, components=2), Gaussian()]
+LIKELIHOODS = [
+    Bernoulli(),
+    Categorical(2),
+    Categorical(5),
+    Gaussian(),
+    Gaussian(min_scale=0.5),
+    MixtureOfGaussians(1),
+    MixtureOfGaussians(3, min_scale=0.2),
+    DiscretizedLogistic(2, components=1),
+    DiscretizedLogistic(6, components=3, min_scale=0.1),
+    Columns(COLUMNS),
+]
+ALIKE = LIKELIHOODS[:-1]  # all variables alike
 every_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=str)
 logits = st.floats(-30, 30)
 GRID = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000  # uniforms without luck
@@ -24,22 +38,61 @@ def raw(*shape):
 
 
 def values(likelihood, *shape):
-    if likelihood.n_states is None:
-        return raw(*shape)
-    return torch.randint(likelihood.n_states, shape, generator=torch.Generator().manual_seed(2)).double()
+    x, g = raw(*shape), torch.Generator().manual_seed(2)
+    for i in range(shape[-1]):
+        if n_states := likelihood.at([i]).n_states:
+            x[..., i] = torch.randint(n_states, shape[:-1], generator=g).double()
+    return x
+
+
+def softmax(a):
+    return np.exp(a - np.logaddexp.reduce(a))
+
+
+def three_lists(params):
+    """Logits, means and log-scales of a mixture's components."""
+    k = len(params) // 3
+    return params[:k], params[k : 2 * k], params[2 * k :]
+
+
+class ScipyMixture:
+    """A mixture of scipy's normal distributions, with the temperature on weights and variances."""
+
+    def __init__(self, likelihood, params, temperature=1.0):
+        logits, means, log_scales = three_lists(params)
+        self.p = softmax(logits / temperature)
+        self.parts = stats.norm(means, (likelihood.min_scale + np.exp(log_scales)) * math.sqrt(temperature))
+
+    def logpdf(self, x):
+        return special.logsumexp(np.log(self.p) + self.parts.logpdf(float(x)))
+
+    def cdf(self, x):
+        return (self.p * self.parts.cdf(np.asarray(x)[:, None])).sum(1)
+
+
+def logistic_masses(likelihood, params):
+    """Differences of scipy's cumulative logistic distribution; the first and the last interval have no end."""
+    edges = (2 * np.arange(likelihood.k + 1) - 1) / (likelihood.k - 1) - 1
+    edges[0], edges[-1] = -np.inf, np.inf
+    logits, means, log_scales = three_lists(params)
+    parts = [stats.logistic(m, likelihood.min_scale + np.exp(s)) for m, s in zip(means, log_scales, strict=True)]
+    return sum(p * np.diff(part.cdf(edges)) for p, part in zip(softmax(logits), parts, strict=True))
 
 
 def as_scipy(likelihood, params):
     """The scipy distribution of one variable with raw outputs ``params``."""
     if isinstance(likelihood, Bernoulli):
         return stats.bernoulli(1 / (1 + math.exp(-params[0])))
+    if isinstance(likelihood, DiscretizedLogistic):
+        return stats.rv_discrete(values=(range(likelihood.k), logistic_masses(likelihood, params)))
     if isinstance(likelihood, Categorical):
-        p = np.exp(params - params.max())
-        return stats.rv_discrete(values=(range(likelihood.k), p / p.sum()))
+        return stats.rv_discrete(values=(range(likelihood.k), softmax(params)))
+    if isinstance(likelihood, MixtureOfGaussians):
+        return ScipyMixture(likelihood, params)
     return stats.norm(params[0], likelihood.min_scale + math.exp(params[1]))
 
 
-@every_likelihood
+@pytest.mark.parametrize("likelihood", ALIKE, ids=str)
 def test_log_prob_is_scipys_summed_over_variables(likelihood):
     params, x = raw(6, 4, likelihood.n_params), values(likelihood, 6, 4)
     found = likelihood.log_prob(params, x)
@@ -52,12 +105,12 @@ def test_log_prob_is_scipys_summed_over_variables(likelihood):
         assert found[n].item() == pytest.approx(expected, abs=1e-12)
 
 
-@every_likelihood
+@pytest.mark.parametrize("likelihood", ALIKE, ids=str)
 def test_one_variable_sums_or_integrates_to_one(likelihood):
     params = raw(1, likelihood.n_params)
     density = lambda v: math.exp(likelihood.log_prob(params, torch.tensor([float(v)], dtype=torch.float64)))
     if likelihood.n_states is None:
-        total = integrate.quad(density, -60, 60, points=[float(params[0, 0])], limit=200, epsabs=1e-10)[0]
+        total = integrate.quad(density, -60, 60, points=params[0].tolist(), limit=400, epsabs=1e-10)[0]
     else:
         total = sum(density(v) for v in range(likelihood.n_states))
     assert total == pytest.approx(1, abs=1e-9)
@@ -134,6 +187,11 @@ def test_encodings():
     assert Categorical(3).encode(x).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert Bernoulli().encode(torch.tensor([1.0, 0.0])).tolist() == [[1], [0]]
     assert Gaussian().encode(x).tolist() == [[2], [0]]
+    assert MixtureOfGaussians(4).encode(x).tolist() == [[2], [0]]
+    assert DiscretizedLogistic(5).encode(torch.arange(5.0)).tolist() == [[-1], [-0.5], [0], [0.5], [1]]
+    mixed = Columns([Gaussian(), Categorical(3), Bernoulli(), DiscretizedLogistic(3), Categorical(2)])
+    code = mixed.encode(torch.tensor([7.5, 2, 1, 0, 1]))
+    assert code.tolist() == [[7.5, 0, 0], [0, 0, 1], [1, 0, 0], [-1, 0, 0], [0, 1, 0]]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -167,10 +225,11 @@ def test_gaussian_samples_invert_the_cdf(temperature):
 @every_likelihood
 def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
     u = torch.tensor([torch.finfo(torch.float64).tiny, 0.5, 1 - 2**-53], dtype=torch.float64)
+    u = u.unsqueeze(-1).expand(3, likelihood.n_features or 1)
     for scale in (0.0, 80.0, -80.0):
         for dtype in (torch.float32, torch.float64):
-            params = torch.full((3, likelihood.n_params), scale, dtype=dtype)
-            params[:, 0] = -scale
+            params = torch.full((*u.shape, likelihood.n_params), scale, dtype=dtype)
+            params[..., 0] = -scale
             assert not likelihood.violations(likelihood.sample(params, u)).any()
 
 
@@ -180,6 +239,8 @@ def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
         (Bernoulli(), [0, 1], [0.5, -1, 2, math.nan, math.inf]),
         (Categorical(3), [0, 1, 2], [-1, 3, 0.5, math.nan, math.inf, -math.inf]),
         (Gaussian(), [0, -7.5, 1e30], [math.nan, math.inf, -math.inf]),
+        (MixtureOfGaussians(2), [0, -7.5, 1e30], [math.nan, math.inf, -math.inf]),
+        (DiscretizedLogistic(3), [0, 1, 2], [-1, 3, 0.5, math.nan, math.inf, -math.inf]),
     ],
     ids=str,
 )
@@ -195,16 +256,161 @@ def test_values_outside_the_support_are_refused_with_their_place(likelihood, goo
             likelihood.log_prob(params, x)
 
 
+@pytest.mark.parametrize("kind", [Categorical, DiscretizedLogistic])
 @pytest.mark.parametrize("k", [1, 0, -3, 2.0, "3", None])
-def test_categorical_needs_two_values(k):
+def test_a_finite_variable_needs_two_values(kind, k):
     with pytest.raises(ValueError, match="k must be an int of at least 2"):
-        Categorical(k)
+        kind(k)
+
+
+@pytest.mark.parametrize("k", [0, -3, 2.0, "3", None])
+def test_a_mixture_needs_a_component(k):
+    with pytest.raises(ValueError, match="k must be an int of at least 1"):
+        MixtureOfGaussians(k)
+    with pytest.raises(ValueError, match="components must be an int of at least 1"):
+        DiscretizedLogistic(3, components=k)
 
 
 @pytest.mark.parametrize("min_scale", [0, -1, math.inf, math.nan])
-def test_gaussian_needs_a_positive_floor(min_scale):
+@pytest.mark.parametrize("kind", [Gaussian, lambda s: MixtureOfGaussians(2, s), lambda s: DiscretizedLogistic(3, 1, s)])
+def test_a_scale_needs_a_positive_floor(kind, min_scale):
     with pytest.raises(ValueError, match="min_scale must be a positive number"):
-        Gaussian(min_scale)
+        kind(min_scale)
+
+
+@pytest.mark.parametrize("columns", [[], 5, None, [Gaussian], [Bernoulli(), "gaussian"], [Columns([Gaussian()])]])
+def test_columns_must_be_likelihoods(columns):
+    with pytest.raises(TypeError, match="columns must be likelihoods"):
+        Columns(columns)
+
+
+def test_a_mixture_of_one_is_a_gaussian():
+    params, x = raw(9, 3, 2), values(Gaussian(), 9, 3)
+    with_logit = torch.cat([raw(9, 3, 1) + 3, params], -1)
+    one = MixtureOfGaussians(1, min_scale=0.1)
+    assert torch.allclose(one.log_prob(with_logit, x), Gaussian(0.1).log_prob(params, x), rtol=0, atol=1e-12)
+    u = torch.rand(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    assert torch.allclose(one.sample(with_logit, u, 0.7), Gaussian(0.1).sample(params, u, 0.7), rtol=0, atol=1e-9)
+
+
+MIXTURE = np.array([0.3, -0.5, 0.9, -3.0, 0.5, 4.0, -0.4, 0.2, -1.5])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_mixture_samples_have_the_mixtures_distribution(temperature):
+    """Uniforms on a grid: the sorted samples must lie where the cumulative distribution says."""
+    likelihood = MixtureOfGaussians(3, min_scale=0.1)
+    drawn = likelihood.sample(torch.tensor(MIXTURE).expand(20_000, 9), GRID, temperature)
+    exact = ScipyMixture(likelihood, MIXTURE, temperature)
+    assert exact.cdf(drawn.sort().values.numpy()) == pytest.approx(GRID.numpy(), abs=2e-4)
+    assert drawn.mean().item() == pytest.approx((exact.p * exact.parts.mean()).sum(), abs=2e-3)
+    second = exact.p * (exact.parts.var() + exact.parts.mean() ** 2)
+    assert drawn.square().mean().item() == pytest.approx(second.sum(), rel=2e-3)
+
+
+def test_a_component_without_weight_is_never_chosen():
+    """Not even where rounding leaves the sum of the others below the largest uniform."""
+    params, g = torch.zeros(500, 15, dtype=torch.float64), torch.Generator().manual_seed(0)
+    params[:, :4] = torch.randn(500, 4, generator=g)
+    params[:, 4], params[:, 9] = -2000, 1e9  # the last one: no weight, and far away
+    drawn = MixtureOfGaussians(5).sample(params, torch.full((500,), 1 - 2**-53, dtype=torch.float64))
+    assert (drawn.abs() < 1e3).all()
+
+
+@pytest.mark.parametrize("k", [2, 3, 17, 256])
+def test_discretized_logistic_masses_are_scipys_and_sum_to_one(k):
+    likelihood, params = DiscretizedLogistic(k, components=2, min_scale=0.01), raw(8, 6)
+    found = likelihood.log_masses(params).exp().numpy()
+    assert found.sum(-1) == pytest.approx(np.ones(8), abs=1e-12)
+    for n in range(8):
+        assert found[n] == pytest.approx(logistic_masses(likelihood, params[n].numpy()), abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("likelihood", [DiscretizedLogistic(256, 2), MixtureOfGaussians(2)], ids=str)
+def test_extreme_raw_outputs_of_mixtures_stay_finite(likelihood, dtype):
+    for logit in (0.0, 1000.0, -1000.0):
+        for mean in (0.0, 300.0, -300.0):
+            for log_scale in (0.0, -1000.0, 20.0):
+                params = torch.tensor([logit, 0.0, mean, 0.5, log_scale, -3.0], dtype=dtype, requires_grad=True)
+                x = torch.tensor([0.0, 1, 100, 255], dtype=dtype)
+                found = likelihood.log_prob(params.expand(4, 6), x)
+                assert found.isfinite()
+                assert torch.autograd.grad(found, params)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_discretized_logistic_samples_invert_the_cdf(temperature):
+    likelihood = DiscretizedLogistic(6, components=2)
+    params = torch.tensor([0.4, -0.2, -0.5, 0.7, -1.0, -0.6], dtype=torch.float64)
+    p = logistic_masses(likelihood, params.numpy()) ** (1 / temperature)
+    drawn = likelihood.sample(params.expand(20_000, 6), GRID, temperature)
+    assert torch.equal(drawn, drawn.sort().values)
+    assert (torch.bincount(drawn.long(), minlength=6) / 20_000).numpy() == pytest.approx(p / p.sum(), abs=1.1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_columns_do_what_each_of_them_does_alone(temperature):
+    """Kinds that come back, and kinds between them: nothing may change places."""
+    mixed = Columns([*COLUMNS, Bernoulli(), MixtureOfGaussians(2), Categorical(3)])
+    params, x, u = raw(5, 7, mixed.n_params), values(mixed, 5, 7), torch.rand(5, 7, dtype=torch.float64, generator=G)
+    assert (mixed.n_params, mixed.n_inputs, mixed.n_features, mixed.n_states) == (6, 3, 7, None)
+    total, d = torch.zeros(5, dtype=torch.float64), mixed.distribution(params)
+    code, drawn = mixed.encode(x), mixed.sample(params, u, temperature)
+    for i, kind in enumerate(mixed.columns):
+        own = params[:, i : i + 1, : kind.n_params]
+        alone = kind.log_prob(own, x[:, i : i + 1])
+        total += alone
+        assert torch.allclose(d.log_prob(x)[:, i], alone, rtol=0, atol=1e-12)
+        assert torch.equal(code[:, i, : kind.n_inputs], kind.encode(x[:, i]))
+        assert torch.equal(drawn[:, i], kind.sample(own, u[:, i : i + 1], temperature)[:, 0])
+    assert torch.allclose(mixed.log_prob(params, x), total, rtol=0, atol=1e-12)
+
+
+def test_some_of_the_columns():
+    mixed = Columns(COLUMNS)
+    some = mixed.at([3, 0])
+    assert some.columns == (Gaussian(), Categorical(3))
+    assert (some.n_inputs, some.n_params, some.n_features) == (3, 6, 2)  # as wide as before
+    params, u = raw(4, 4, 6), torch.rand(4, 4, dtype=torch.float64, generator=G)
+    assert torch.equal(some.sample(params[:, [3, 0]], u[:, [3, 0]]), mixed.sample(params, u)[:, [3, 0]])
+    assert Columns([Bernoulli(), Categorical(4)]).n_states == 4
+    assert Bernoulli().at([2]) == Bernoulli()
+
+
+def test_columns_hand_out_a_distribution_that_can_be_sampled():
+    mixed, params = Columns(COLUMNS), raw(4, 6)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = mixed.distribution(params).sample((20_000,))
+    assert drawn.shape == (20_000, 4)
+    assert not mixed.violations(drawn).any()
+    assert drawn[:, 1].mean().item() == pytest.approx(params[1, 0].item(), abs=0.1)
+    expected = logistic_masses(COLUMNS[2], params[2].numpy())
+    assert (torch.bincount(drawn[:, 2].long()) / 20_000).numpy() == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "kind"),
+    [(0, 3.0, "a whole number from 0 to 2 for .*Categorical"), (1, math.nan, "a finite number for .*Gaussian"),
+     (2, 2.5, "a whole number from 0 to 4 for .*DiscretizedLogistic"), (3, math.inf, "a finite number for .*Gaussian")],
+)  # fmt: skip
+def test_a_bad_value_in_a_column_is_refused_by_that_column(place, value, kind):
+    x = torch.zeros(2, 4)
+    Columns(COLUMNS).check(x)
+    x[1, place] = value
+    with pytest.raises(ValueError, match=rf"x must be {kind}.*, got {value} at position \(1, {place}\)"):
+        Columns(COLUMNS).check(x)
+
+
+@every_likelihood
+def test_a_likelihood_survives_being_written_down(likelihood):
+    config = json.loads(json.dumps(to_config(likelihood)))
+    again = from_config(config)
+    assert again == likelihood
+    assert type(again) is type(likelihood)
+    assert (again.n_params, again.n_inputs) == (likelihood.n_params, likelihood.n_inputs)
+    assert {type(one) for one in LIKELIHOODS} == set(KINDS)
 
 
 def test_likelihoods_are_plain_values():

@@ -112,6 +112,48 @@ def test_random_degrees_start_at_the_smallest_of_the_layer_just_before(n, hidden
         low = layer.min()
 
 
+@given(orders, widths, kinds, seeds)
+def test_with_a_context_every_layer_has_a_unit_for_the_first_variable(order, hidden, degrees, seed):
+    """Degree 0: it sees the context alone, and even the first variable may hear it."""
+    c = Connectivity.create(len(order), hidden, torch.tensor(order), degrees, seed, context=True)
+    for layer in c.degrees[1:]:
+        assert 0 in layer
+        assert layer.min() >= 0
+        assert layer.max() <= len(order) - 1
+    may_see, by_paths = allowed(torch.tensor(order)), reachable_by_paths(c.degrees)
+    assert torch.equal(c.reachable(), by_paths)
+    assert not (by_paths & ~may_see).any()
+    if degrees == "even" and all(width >= len(order) for width in hidden):
+        assert torch.equal(by_paths, may_see)
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_even_degrees_with_a_context_reach_as_much_as_any_that_hear_it(n, width):
+    reach = lambda degrees: int(Connectivity(torch.arange(n), (torch.arange(1, n + 1), degrees)).reachable().sum())
+    choices = combinations_with_replacement(range(n), width - 1)
+    best = max(reach(torch.tensor([0, *choice])) for choice in choices)
+    assert reach(even_degrees(n, (width,), context=True)[0]) == best
+
+
+def test_random_degrees_with_a_context_go_down_to_zero():
+    layer = random_degrees(5, (40_000,), torch.Generator().manual_seed(0), context=True)[0]
+    assert (torch.bincount(layer, minlength=5) - 8_000).abs().max() < 400
+
+
+@given(orders, widths, kinds, seeds, st.randoms())
+def test_reordering_moves_variables_and_leaves_hidden_units(order, hidden, degrees, seed, random):
+    c = Connectivity.create(len(order), hidden, torch.tensor(order), degrees, seed)
+    other = random.sample(order, len(order))
+    d = c.reordered(torch.tensor(other))
+    assert d.order.tolist() == other
+    assert [d.degrees[0][i].item() for i in other] == list(range(1, len(order) + 1))
+    assert all(torch.equal(a, b) for a, b in zip(c.degrees[1:], d.degrees[1:], strict=True))
+    # step t of the one sees the same steps as step t of the other
+    assert torch.equal(c.reachable()[order][:, order], d.reachable()[other][:, other])
+    assert c.reordered(c.order) == c
+
+
 def test_random_degrees_take_every_allowed_value_equally_often():
     layer = random_degrees(5, (40_000,), torch.Generator().manual_seed(0))[0]
     counts = torch.bincount(layer, minlength=5)

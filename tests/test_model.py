@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from registry import CONFIGS, CYCLE_7, CYCLE_8, allowed, build, rows, seeded
+from registry import CONFIGS, CYCLE_7, CYCLE_8, allowed, build, column, contexts, rows, seeded
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -23,36 +23,55 @@ PLAIN = {
 }
 
 
-def plain_forward(model, x):
+def plain_code(model, x):
+    """Every variable as network input, one value at a time."""
+    code = np.zeros((*x.shape, model.likelihood.n_inputs))
+    for n, i in np.ndindex(*x.shape):
+        kind, value = column(model, i), float(x[n, i])
+        if type(kind) is made.Categorical:
+            code[n, i, int(value)] = 1
+        else:
+            code[n, i, 0] = 2 * value / (kind.k - 1) - 1 if type(kind) is made.DiscretizedLogistic else value
+    return code.reshape(len(x), -1)
+
+
+def plain_layer(layer, h, mask):
+    """A masked layer and, where there are any, its companion weights, which act like weights from inputs 1 / n."""
+    numbers = lambda p: p.detach().numpy()
+    out = h @ (numbers(layer.weight) * mask).T
+    if layer.bias is not None:
+        out = out + numbers(layer.bias)
+    if layer.companion is not None:
+        out = out + (numbers(layer.companion) * mask) @ np.full(mask.shape[1], 1 / mask.shape[1])
+    return out
+
+
+def plain_forward(model, x, context=None):
     """The network written out in numpy, its masks taken from the degrees by comparison of two numbers at a time."""
     E, K = model.likelihood.n_inputs, model.likelihood.n_params
     degrees = [d.tolist() for d in model.connectivity.degrees]
-    inputs, outputs = np.repeat(degrees[0], E), np.repeat(degrees[0], K)
-    if E > 1:
-        code = np.zeros((len(x), model.n_features, E))
-        for n, i in np.ndindex(*x.shape):
-            code[n, i, int(x[n, i])] = 1
-        code = code.reshape(len(x), -1)
-    else:
-        code = x.numpy()
-    numbers = lambda p: p.detach().numpy()
+    outputs = np.repeat(degrees[0], K)
+    code, inputs = plain_code(model, x), [0] * model.context_features + np.repeat(degrees[0], E).tolist()
+    if context is not None:
+        code = np.concatenate([context.numpy(), code], 1)
     h, before = code, inputs
-    for layer, after in zip(model.hidden, degrees[1:], strict=True):
-        mask = np.array([[a >= b for b in before] for a in after])
-        h = PLAIN[model._config["activation"]](h @ (numbers(layer.weight) * mask).T + numbers(layer.bias))
-        before = after
-    mask = np.array([[a > b for b in before] for a in outputs])
-    out = h @ (numbers(model.output.weight) * mask).T + numbers(model.output.bias)
+    for number, (layer, after) in enumerate(zip(model.hidden, degrees[1:], strict=True)):
+        new = plain_layer(layer, h, np.array([[a >= b for b in before] for a in after]))
+        new = PLAIN[model._config["activation"]](new)
+        h, before = h + new if model.residual and number > 0 else new, after
+    out = plain_layer(model.output, h, np.array([[a > b for b in before] for a in outputs]))
     if model.direct is not None:
-        out += code @ (numbers(model.direct.weight) * np.array([[a > b for b in inputs] for a in outputs])).T
+        out = out + plain_layer(model.direct, code, np.array([[a > b for b in inputs] for a in outputs]))
     return out.reshape(len(x), model.n_features, K)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_raw_outputs_equal_a_network_written_out(name):
     model = build(name)
-    x = rows(model, 6)
-    assert model(x).detach().numpy() == pytest.approx(plain_forward(model, x), abs=1e-12)
+    x, c = rows(model, 6), contexts(model, 6)
+    for k in range(len(model.connectivities)):
+        model.use(k)
+        assert model(x, c).detach().numpy() == pytest.approx(plain_forward(model, x, c), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -142,6 +161,71 @@ def test_a_forward_pass_never_changes_the_connectivity():
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_connectivities_without_end_are_drawn_with_one_seed_after_the_other():
+    model = MADE(8, (9,), order="random", degrees="random", n_masks=None, seed=5)
+    expected = [Connectivity.create(8, (9,), "random", "random", seed) for seed in (5, 6, 7, 8)]
+    assert [model.connectivity_for(step) for step in range(4)] == expected
+    assert len(set(expected)) == 4
+    assert model.connectivities == expected[:1]
+    assert model.connectivity is model.connectivities[0]
+    finite = MADE(8, (9,), order="random", n_masks=3)
+    assert [finite.connectivity_for(step) for step in range(7)] == [finite.connectivities[k % 3] for k in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        ({"order": "random"}, False),
+        ({"order": "random", "n_masks": 2}, True),
+        ({"order": "random", "n_masks": None}, True),
+        ({"degrees": "random", "n_masks": None}, False),
+    ],
+)
+def test_who_was_made_for_many_orders(options, expected):
+    assert MADE(4, (3,), **options).order_agnostic == expected
+
+
+def test_companion_weights_tell_masks_apart():
+    """All inputs and weights zero: what is left of a mask is what its companions say."""
+    told, silent = (MADE(8, (9,), order="random", n_masks=2, mask_conditioning=on).double() for on in (True, False))
+    x = torch.zeros(1, 8, dtype=torch.float64)
+    for model in (told, silent):
+        for layer in [*model.hidden, model.output, model.direct]:
+            layer.weight.data.zero_()
+        same = Connectivity.create(8, (9,), model.connectivities[0].order)  # made anew, but equal
+        answers = []
+        for connectivity in (0, 1, same):
+            model.use(connectivity)
+            answers.append(model(x))
+        assert torch.equal(answers[0], answers[2])
+        assert torch.equal(answers[0], answers[1]) == (model is silent)
+
+
+def test_residual_layers_share_their_degrees():
+    model = MADE(8, (9, 9, 9), degrees="random", residual=True, n_masks=2)
+    for connectivity in model.connectivities:
+        assert len({tuple(d.tolist()) for d in connectivity.degrees[1:]}) == 1
+    assert model.connectivities[0] != model.connectivities[1]
+    other = Connectivity.create(8, (9, 9, 9), degrees="random")
+    assert not torch.equal(other.degrees[1], other.degrees[2])
+    with pytest.raises(ValueError, match="connectivity must have the same degrees in every hidden layer"):
+        model.use(other)
+    assert model.connectivity is model.connectivities[0]
+    MADE(8, (9, 9, 9)).use(other)  # anything goes without residual layers
+
+
+def test_a_residual_layer_whose_weights_are_zero_changes_nothing():
+    deep, flat = (MADE(4, hidden, residual=True, seed=1).double() for hidden in [(6, 6), (6,)])
+    state = flat.state_dict()
+    del state["_extra_state"]
+    deep.load_state_dict(state, strict=False)
+    deep.hidden[1].weight.data.zero_()
+    deep.hidden[1].bias.data.zero_()
+    x = rows(flat, 5)
+    assert torch.equal(deep.log_prob(x), flat.log_prob(x))
+
+
 def test_a_connectivity_of_ones_own_can_be_used():
     model = MADE(7, (6,)).double().eval()
     model.use(Connectivity.create(7, (6,), CYCLE_7))
@@ -215,6 +299,11 @@ def test_a_model_can_be_copied_and_printed():
         ({"n_masks": 0}, ValueError, "n_masks must be an int of at least 1"),
         ({"n_masks": 1.5}, ValueError, "n_masks must be an int of at least 1"),
         ({"n_masks": 2}, ValueError, "n_masks=2 needs"),
+        ({"n_masks": None}, ValueError, "n_masks=None needs"),
+        ({"hidden": (4, 5), "residual": True}, ValueError, "residual needs hidden layers of one width"),
+        ({"context_features": -1}, ValueError, "context_features must be an int of at least 0, got -1"),
+        ({"context_features": 1.0}, ValueError, "context_features must be an int of at least 0, got 1.0"),
+        ({"likelihood": made.Columns([made.Gaussian()] * 2)}, ValueError, "likelihood must have 3 columns, .* got 2"),
         ({"activation": "softplus"}, ValueError, "activation must be one of"),
         ({"dropout": 1.0}, ValueError, "dropout"),
         ({"dropout": -0.1}, ValueError, "dropout"),
@@ -251,6 +340,33 @@ def test_bad_rows_of_other_likelihoods_are_refused():
         MADE(2, likelihood=made.Gaussian()).log_prob(torch.tensor([[0.0, torch.nan]]))
 
 
+@pytest.mark.parametrize("call", ["__call__", "log_prob", "loss", "conditionals", "sample"])
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        (None, ValueError, "context must be given: the model has 2 context features"),
+        (torch.zeros(5, 3), ValueError, r"context must have shape \(2,\) or \(5, 2\), got \(5, 3\)"),
+        (torch.zeros(4, 2), ValueError, r"context must have shape \(2,\) or \(5, 2\), got \(4, 2\)"),
+        (torch.zeros(1, 2), ValueError, "context must have shape"),
+        (torch.tensor(0.0), ValueError, "context must have shape"),
+        (torch.tensor([0.0, torch.nan]), ValueError, "context must be finite numbers"),
+        (torch.tensor([0.0, torch.inf]), ValueError, "context must be finite numbers"),
+        (torch.zeros(2, dtype=torch.float64), TypeError, "context must be .* torch.float32, got .* torch.float64"),
+        ([0.0, 0.0], TypeError, "context must be a tensor of the model's dtype torch.float32, got list"),
+    ],
+)
+def test_bad_contexts_are_refused(call, context, error, message):
+    model = MADE(3, (4,), context_features=2)
+    with pytest.raises(error, match=message):
+        getattr(model, call)(5 if call == "sample" else torch.zeros(5, 3), context)
+
+
+@pytest.mark.parametrize("call", ["__call__", "log_prob", "loss", "conditionals", "sample"])
+def test_a_context_that_nobody_asked_for_is_refused(call):
+    with pytest.raises(ValueError, match="context must be None: the model has 0 context features"):
+        getattr(MADE(3, (4,)), call)(5 if call == "sample" else torch.zeros(5, 3), torch.zeros(5, 2))
+
+
 # files
 
 
@@ -276,14 +392,33 @@ def test_a_file_keeps_connectivities_that_no_seed_would_give(model_file):
     assert again.connectivity.order.tolist() == CYCLE_7.tolist()
 
 
-@pytest.mark.parametrize("likelihood", [made.Bernoulli(), made.Categorical(4), made.Gaussian(min_scale=0.1)])
-def test_a_file_keeps_every_argument(likelihood, model_file):
-    config = dict(likelihood=likelihood, direct=False, activation="elu", dropout=0.3, degrees="random", n_masks=2)
-    model = MADE(5, (4, 3), order=torch.tensor([4, 0, 3, 1, 2]), seed=9, **config)
+LAST = made.MixtureOfGaussians(2)
+
+
+@pytest.mark.parametrize("n_masks", [2, None])
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        made.Bernoulli(),
+        made.Categorical(4),
+        made.Gaussian(min_scale=0.1),
+        made.MixtureOfGaussians(3, min_scale=0.2),
+        made.DiscretizedLogistic(9, components=2, min_scale=0.3),
+        made.Columns([made.Gaussian(0.5), made.Bernoulli(), made.Categorical(3), made.DiscretizedLogistic(4), LAST]),
+    ],
+    ids=lambda likelihood: type(likelihood).__name__,
+)
+def test_a_file_keeps_every_argument(likelihood, n_masks, model_file):
+    config = dict(likelihood=likelihood, direct=False, activation="elu", dropout=0.3, degrees="random", n_masks=n_masks)
+    config |= dict(residual=True, context_features=2, mask_conditioning=True)
+    model = MADE(5, (4, 4), order=torch.tensor([4, 0, 3, 1, 2]), seed=9, **config)
     model.save(model_file)
     again = MADE.load(model_file)
     assert again._config == model._config
     assert again.likelihood == likelihood
+    assert (again.n_masks, again.residual, again.context_features) == (n_masks, True, 2)
+    assert torch.equal(again.output.companion, model.output.companion)
+    assert again.connectivity_for(5) == model.connectivity_for(5)
     assert again.activation is model.activation
     assert again.dropout.p == 0.3
     assert again.direct is None

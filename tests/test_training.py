@@ -7,11 +7,11 @@ import math
 
 import pytest
 import torch
-from registry import build, rows
+from registry import build, contexts, rows, seeded
 from torch import nn
 
 import made
-from made import MADE, Autoencoder, Estimate, History, fit, nll
+from made import MADE, Autoencoder, Connectivity, Estimate, History, fit, nll
 
 TRAIN = (torch.rand(50, 4, generator=torch.Generator().manual_seed(0)) < 0.4).float()
 VALID = (torch.rand(30, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
@@ -179,6 +179,123 @@ def test_evaluation_does_not_advance_the_cycle():
     first = nll(model, x, batch_size=7)
     assert model.connectivity is model.connectivities[2]
     assert nll(model, x, batch_size=7) == first
+
+
+@pytest.mark.parametrize("n_masks", [3, None])
+@pytest.mark.parametrize("watched", [False, True])
+def test_training_equals_a_loop_by_hand_that_takes_one_connectivity_per_step(n_masks, watched):
+    """With and without validation between the epochs: looking must not use up a connectivity."""
+    make = lambda: MADE(6, (9,), order="random", degrees="random", n_masks=n_masks, seed=4).double()
+    model, twin = make(), make()
+    x, valid = rows(model, 35), rows(model, 10, seed=1)
+    if watched:
+        fit(model, x, valid, epochs=3, patience=3, batch_size=10, lr=0.01, seed=5, progress=False)
+    else:
+        fit(model, x, epochs=3, batch_size=10, lr=0.01, seed=5, progress=False)
+    optimizer, generator, best = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0), seeded(5), []
+    for epoch in range(3):
+        for number, batch in enumerate(torch.randperm(35, generator=generator).split(10)):
+            k = 4 * epoch + number
+            drawn = Connectivity.create(6, (9,), "random", "random", seed=4 + (k if n_masks is None else k % 3))
+            twin.use(drawn)
+            loss = twin.loss(x[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        twin.use(0)
+        best.append((twin.loss(valid).item() if watched else -epoch, copy.deepcopy(list(twin.parameters()))))
+    expected = min(best, key=lambda pair: pair[0])[1]
+    assert all(torch.allclose(p, q, rtol=0, atol=1e-10) for p, q in zip(model.parameters(), expected, strict=True))
+    assert model.connectivity == Connectivity.create(6, (9,), "random", "random", seed=4)
+
+
+def test_a_module_around_a_model_has_its_masks_changed_too():
+    class Around(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model, self.seen = model, []
+
+        def loss(self, x):
+            self.seen.append(self.model.connectivity)
+            return self.model.loss(x)
+
+    around = Around(MADE(6, (5,), order="random", n_masks=None, seed=2))
+    quiet(around, rows(around.model, 20), epochs=2, batch_size=10)
+    assert around.seen == [around.model.draw(k) for k in range(4)]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_conditional_model_learns_what_the_context_says(direct):
+    """Two contexts, two distributions over three binary variables, all counts known."""
+    states, g = torch.cartesian_prod(*[torch.arange(2.0)] * 3), seeded(1)
+    counts = torch.randint(1, 20, (2, 8), generator=g)
+    x, context = [], []
+    for c in range(2):
+        x.append(states.repeat_interleave(counts[c], 0))
+        context.append(torch.eye(2)[c].expand(len(x[-1]), 2))
+    x, context = torch.cat(x), torch.cat(context)
+    model = MADE(3, (24,), order=torch.tensor([2, 0, 1]), context_features=2, direct=direct, activation="tanh")
+    history = quiet(model, x, x, context=(context, context), epochs=300, patience=300, batch_size=40, lr=0.03)
+    assert nll(model, x, context=context).mean == pytest.approx(min(history.valid), abs=1e-5)
+    for c in range(2):
+        p = counts[c] / counts[c].sum()
+        assert model.log_prob(states, torch.eye(2)[c]).exp().tolist() == pytest.approx(p.tolist(), abs=0.03)
+
+
+def test_rows_and_contexts_stay_together():
+    """Shuffled, split, validated: every row must meet its own context."""
+
+    class Checking(Scripted):
+        def loss(self, x, context):
+            assert torch.equal(context, 10 * x)
+            return super().loss(x)
+
+    valid = 100 + numbers(3)
+    model = Checking([1.0, 2.0])
+    quiet(model, numbers(8), valid, context=(10 * numbers(8), 10 * valid), epochs=2, batch_size=3)
+    assert len(model.trained_on) == 6
+    assert len(model.evaluated_on) == 2
+    quiet(Checking(), numbers(8), context=10 * numbers(8), epochs=1, batch_size=3)
+
+
+def test_nll_takes_a_context_per_row():
+    model = build("D3-cycle-context")
+    x, c = rows(model, 23), contexts(model, 23)
+    losses = torch.stack([-model.log_prob(x[n], c[n]) for n in range(23)])
+    assert nll(model, x, 5, c).mean == pytest.approx(losses.mean().item(), abs=1e-12)
+    assert nll(model, x, 5, c).stderr == pytest.approx(losses.std().item() / math.sqrt(23), abs=1e-12)
+    for bad in (c[:22], c[0], torch.tensor(0.0)):
+        with pytest.raises(ValueError, match="context must have 23 rows, one per row of x"):
+            nll(model, x, context=bad)
+    with pytest.raises(ValueError, match="context must be given"):
+        nll(model, x)
+
+
+@pytest.mark.parametrize(
+    ("valid", "context", "error", "message"),
+    [
+        (None, None, ValueError, "context must be given"),
+        (None, (torch.zeros(50, 2), torch.zeros(30, 2)), ValueError, "context must be a pair"),
+        (None, torch.zeros(49, 2), ValueError, "context must have 50 rows, one per row of train"),
+        (None, torch.zeros(50, 3), ValueError, "context must have shape"),
+        (None, torch.zeros(2), ValueError, "context must have 50 rows, one per row of train"),
+        (None, torch.full((50, 2), torch.nan), ValueError, "context must be finite"),
+        (None, torch.zeros(50, 2, dtype=torch.float64), TypeError, "context must be a tensor of the model's dtype"),
+        (None, [[0.0, 0.0]] * 50, TypeError, "context must be a tensor"),
+        (VALID, torch.zeros(50, 2), ValueError, "context must be a pair, for train and for valid"),
+        (VALID, (torch.zeros(50, 2),), ValueError, "context must be a pair, for train and for valid"),
+        (VALID, (torch.zeros(50, 2), torch.zeros(50, 2)), ValueError, "context must have 30 rows, .* of valid"),
+        (VALID, (torch.zeros(30, 2), torch.zeros(50, 2)), ValueError, "context must have 50 rows, .* of train"),
+    ],
+)
+def test_bad_contexts_are_refused(valid, context, error, message):
+    with pytest.raises(error, match=message):
+        quiet(MADE(4, (5,), context_features=2), TRAIN, valid, context=context)
+
+
+def test_a_context_that_the_model_has_no_use_for_is_refused():
+    with pytest.raises(ValueError, match="context must be None: the model has 0 context features"):
+        quiet(MADE(4, (5,)), TRAIN, context=torch.zeros(50, 2))
 
 
 def test_training_with_several_connectivities_stays_a_distribution():

@@ -1,0 +1,119 @@
+"""One connectivity or many: single-pass and mixture likelihoods on four data sets, at a small and a large width.
+
+    python book/experiments/masks.py          MEASURED when recorded, on one core of a busy machine
+    python book/experiments/masks.py --toy    a few seconds, into a temporary folder: only proves that it runs
+
+Every run is kept in the result file as soon as it is done; started again, the script goes on after the last one. Early
+stopping uses the validation rows under the first connectivity; the test rows are used once, at the end. For a model
+with several connectivities, ``test_each`` are its test NLLs under 32 of them, ``test_single`` is their mean, and
+``test_mixture[K]`` is the test NLL of the mixture of the first K.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from pathlib import Path
+
+import record
+import torch
+
+import made
+
+EVALUATED = 32
+VARIANTS = {
+    "one mask": {"n_masks": 1},
+    "32 degrees": {"n_masks": 32, "degrees": "random"},
+    "32 orders": {"n_masks": 32, "order": "random"},
+    "32 orders, companions": {"n_masks": 32, "order": "random", "mask_conditioning": True},
+    "fresh orders": {"n_masks": None, "order": "random"},
+}
+FEW = ["one mask", "32 degrees", "32 orders", "fresh orders"]
+SMALL = {"widths": [100, 500], "variants": list(VARIANTS), "seeds": [0, 1], "epochs": 300, "patience": 30}
+CONFIG = {
+    "variants": VARIANTS,
+    "lr": 1e-3,
+    "batch_size": 100,
+    "data": {
+        "mushrooms": SMALL,
+        "dna": {**SMALL, "dropout": 0.5},
+        "nips": {**SMALL, "dropout": 0.5},
+        "mnist": {"widths": [100, 1000], "variants": FEW, "seeds": [0], "epochs": 15, "patience": 5},
+    },
+}
+
+
+def evaluate(model: made.MADE, x: torch.Tensor) -> dict:
+    """Mean negative log-likelihoods in nats: under each connectivity, and of mixtures of the first 1, 2, 4, ..."""
+    several = model.n_masks != 1
+    parts = []
+    for k in range(EVALUATED if several else 1):
+        with made.ensemble.using(model, model.draw(k)), torch.no_grad():
+            parts.append(torch.cat([model.log_prob(rows).double() for rows in x.split(1000)]))
+    parts = torch.stack(parts)  # (K, N)
+    sizes = [2**j for j in range(6) if 2**j <= len(parts)]
+    mixtures = {k: -(parts[:k].logsumexp(0) - math.log(k)) for k in sizes}
+    return {
+        "test_single": round(-parts.mean().item(), 3),
+        "test_single_stderr": round(parts.mean(0).std().item() / math.sqrt(len(x)), 3),
+        "test_each": [round(v, 3) for v in (-parts.mean(1)).tolist()],
+        "test_mixture": {str(k): round(v.mean().item(), 3) for k, v in mixtures.items()},
+        "test_mixture_stderr": round(mixtures[sizes[-1]].std().item() / math.sqrt(len(x)), 3),
+    }
+
+
+def run(name: str, width: int, variant: str, seed: int, options: dict) -> dict:
+    """Train and evaluate one model."""
+    started = time.time()
+    split = made.data.load(name)
+    model = made.MADE(
+        split.train.shape[1],
+        (width,),
+        dropout=options.get("dropout", 0.0),
+        seed=seed,
+        **VARIANTS[variant],
+    )
+    settings = {"epochs": options["epochs"], "patience": options["patience"], "seed": seed}
+    settings |= {key: CONFIG[key] for key in ("lr", "batch_size")}
+    history = made.fit(model, split.train, split.valid, progress=False, **settings)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **evaluate(model, split.test),
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "valid_curve": [round(v, 2) for v in history.valid],
+        "seconds": round(time.time() - started, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toy", action="store_true")
+    toy = parser.parse_args().toy
+    config, folder = CONFIG, record.RESULTS
+    if toy:
+        options = {"widths": [8], "variants": list(VARIANTS), "seeds": [0], "epochs": 2, "patience": 1}
+        config, folder = {**CONFIG, "data": {"digits": options}}, Path(tempfile.mkdtemp())
+    path = folder / "masks.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    runs = before.get("runs", {}) if before.get("config") == config else {}
+    seconds = before.get("seconds", 0) if runs else 0
+    for name, options in config["data"].items():
+        for width in options["widths"]:
+            for variant in options["variants"]:
+                for seed in options["seeds"]:
+                    key = f"{name} | {width} | {variant} | {seed}"
+                    if key in runs:
+                        continue
+                    started = time.time()
+                    runs[key] = run(name, width, variant, seed, options)
+                    seconds += time.time() - started
+                    record.write("masks", config, time.time() - seconds, folder, runs=runs)
+                    print(key, runs[key]["test_single"], runs[key]["test_mixture"], runs[key]["seconds"], flush=True)
+    print(path)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,424 @@
+"""made/ensemble.py: mixtures, marginals and imputing against enumeration."""
+
+import math
+
+import pytest
+import torch
+from registry import CYCLE_7, contexts, rows, seeded, sharpen
+from test_sampling import index_of, p_value
+
+import made
+from made import MADE, Connectivity, Mixture, impute, marginal_log_prob
+from made.diagnostics import states, total_probability
+from made.ensemble import by_pattern, prefix_log_prob, using
+
+NAN = torch.nan
+MODELS = {
+    "bernoulli": dict(n_features=5, hidden=(6,), n_masks=3, seed=1),
+    "categorical": dict(n_features=3, hidden=(6,), n_masks=2, likelihood=made.Categorical(3), seed=2),
+    "context": dict(n_features=4, hidden=(7, 7), n_masks=None, degrees="random", context_features=2, residual=True),
+    "companions": dict(n_features=4, hidden=(8,), n_masks=4, mask_conditioning=True, direct=False, seed=5),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def agnostic(name, **options):
+    """A model for many orders, the first three of which differ from each other and from their inverses."""
+    return sharpen(MADE(**MODELS[name], order="random", dropout=0.4, **options).double()).eval()
+
+
+def mixed(name):
+    """Its mixture over three connectivities."""
+    model = agnostic(name)
+    return Mixture(model, [model.draw(k) for k in range(3)])
+
+
+def one_context(model):
+    c = contexts(model, 1)
+    return None if c is None else c[0]
+
+
+def repeated(context, n):
+    return None if context is None else context.expand(n, -1)
+
+
+def probabilities(model, connectivity, context):
+    """Exact probability of every state under one connectivity."""
+    before = model.connectivity
+    model.use(connectivity)
+    p = model.log_prob(states(model), context).exp().detach()
+    model.use(before)
+    return p
+
+
+def counted(model, x, n):
+    return torch.bincount(index_of(model, x), minlength=n).double()
+
+
+# mixtures
+
+
+@every_model
+def test_a_mixture_is_the_mean_of_probabilities(name):
+    mixture = mixed(name)
+    model, context = mixture.model, one_context(mixture.model)
+    by_hand = torch.stack([probabilities(model, c, context) for c in mixture.connectivities]).mean(0)
+    assert torch.allclose(mixture.log_prob(states(model), context), by_hand.log(), rtol=0, atol=1e-12)
+    assert by_hand.sum().item() == pytest.approx(1, abs=1e-9)
+    assert total_probability(mixture, context) == pytest.approx(1, abs=1e-9)
+
+
+def test_averages_of_logits_are_no_distribution():
+    """What looks like an average but is none: the conditionals' logits, or their probabilities, over the orders."""
+    mixture = mixed("bernoulli")
+    model, x, logits = mixture.model, states(mixture.model), []
+    for connectivity in mixture.connectivities:
+        with using(model, connectivity):
+            logits.append(model(x)[..., 0].detach())
+    logits = torch.stack(logits)
+    for average in (logits.mean(0), torch.sigmoid(logits).mean(0).logit()):
+        total = torch.distributions.Bernoulli(logits=average).log_prob(x).sum(1).exp().sum()
+        assert abs(total - 1) > 1e-3
+    assert total_probability(mixture) == pytest.approx(1, abs=1e-9)
+
+
+def test_a_mixture_of_one_is_that_model():
+    model = agnostic("bernoulli")
+    x = states(model)
+    mixture = Mixture(model, model.connectivities[1:2])
+    with using(model, model.connectivities[1]):
+        assert torch.equal(mixture.log_prob(x), model.log_prob(x))
+    twice = Mixture(model, [model.connectivities[1]] * 2)
+    assert torch.allclose(twice.log_prob(x), mixture.log_prob(x), rtol=0, atol=1e-12)
+
+
+def test_a_mixture_takes_the_models_own_connectivities():
+    model = agnostic("bernoulli")
+    mixture = Mixture(model)
+    assert mixture.connectivities == model.connectivities
+    assert (mixture.n_features, mixture.likelihood, mixture.context_features) == (5, model.likelihood, 0)
+    assert mixture.log_prob(rows(model, 6).reshape(2, 3, 5)).shape == (2, 3)
+    mixture.log_prob(rows(model, 6)).sum().backward()
+    assert model.output.weight.grad.isfinite().all()
+
+
+@every_model
+@pytest.mark.parametrize("method", ["incremental", "naive"])
+def test_mixture_samples_match_exact_probabilities(name, method):
+    mixture = mixed(name)
+    context = one_context(mixture.model)
+    p = mixture.log_prob(states(mixture.model), context).exp().detach()
+    x = mixture.sample(30_000, context, generator=seeded(1), method=method)
+    assert p_value(counted(mixture, x, len(p)), p) > 1e-3
+
+
+def shared_prefix():
+    """Three orders that begin with variables 0 and 2, one way or the other: these may be known in each of them."""
+    orders = [torch.tensor(order) for order in ([2, 0, 1, 3], [0, 2, 3, 1], [2, 0, 3, 1])]
+    model = sharpen(sharpen(MADE(4, (7,), order="random", n_masks=None, seed=45).double())).eval()
+    return Mixture(model, [model.connectivity.reordered(order) for order in orders])
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+def test_known_values_choose_among_connectivities_by_their_posterior(values):
+    mixture, values = shared_prefix(), torch.tensor(values, dtype=torch.float64)
+    x = states(mixture.model)
+    parts = torch.stack([probabilities(mixture.model, c, None) for c in mixture.connectivities])
+    fits = (x[:, [0, 2]] == values).all(1)
+    marginal = parts[:, fits].sum(1)
+    assert marginal.max() / marginal.min() > 1.5
+    p = parts.mean(0)[fits] / parts.mean(0)[fits].sum()
+    prior = (parts[:, fits] / marginal[:, None]).mean(0)
+    assert (p - prior).abs().max() > 0.05  # choosing without regard to what is known would show
+    given = torch.full((40_000, 4), NAN, dtype=torch.float64)
+    given[:, [0, 2]] = values
+    drawn = mixture.sample(40_000, given=given, generator=seeded(2))
+    counts = counted(mixture, drawn, len(x))
+    assert counts[~fits].sum() == 0
+    assert p_value(counts[fits], p) > 1e-3
+
+
+def test_the_temperature_of_a_mixture_acts_within_each_connectivity():
+    mixture = shared_prefix()
+    x, total = states(mixture.model), 0
+    for connectivity in mixture.connectivities:
+        with using(mixture.model, connectivity):
+            logits = mixture.model(x)[..., 0].detach() / 0.5
+        total = total + torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1).exp() / 3
+    drawn = mixture.sample(30_000, temperature=0.5, generator=seeded(3))
+    assert p_value(counted(mixture, drawn, 16), total) > 1e-3
+
+
+@every_model
+def test_a_mixture_leaves_no_trace(name, untouched_rng):
+    mixture = mixed(name)
+    model, c = mixture.model.train(), contexts(mixture.model, 6)
+    connectivity = model.connectivity
+    a, b = (mixture.sample(6, c, generator=seeded(4)) for _ in range(2))
+    assert torch.equal(a, b)
+    assert not model.likelihood.violations(a).any()
+    assert model.training
+    total_probability(mixture, one_context(model))
+    assert model.connectivity is connectivity
+    assert mixture.sample(0, None if c is None else c[:0]).shape == (0, model.n_features)
+
+
+def test_every_row_of_a_mixture_has_its_own_context():
+    mixture = mixed("context")
+    context = torch.tensor([[3.0, -2.0], [-3.0, 2.0]], dtype=torch.float64)
+    drawn = mixture.sample(20_000, context.repeat(10_000, 1), generator=seeded(5))
+    for k in range(2):
+        p = mixture.log_prob(states(mixture.model), context[k]).exp().detach()
+        assert p_value(counted(mixture, drawn[k::2], 16), p) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("connectivities", "message"),
+    [
+        ([], "connectivities must hold at least one connectivity"),
+        ([Connectivity.create(4, (6,))], "connectivity must have n_features, hidden"),
+        ([Connectivity.create(5, (7,))], "connectivity must have n_features, hidden"),
+    ],
+)
+def test_a_mixture_of_nothing_or_of_what_does_not_fit_is_refused(connectivities, message):
+    model = agnostic("bernoulli")
+    with pytest.raises(ValueError, match=message):
+        Mixture(model, connectivities)
+    assert model.connectivity is model.connectivities[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n": -1}, ValueError, "n must be an int of at least 0, got -1"),
+        ({"n": 2.0}, ValueError, "n must be an int of at least 0, got 2.0"),
+        ({"temperature": 0.0}, ValueError, "temperature must be a positive number"),
+        ({"method": "fast"}, ValueError, "method must be one of"),
+        ({"context": torch.zeros(2, 3).double()}, ValueError, "context must be None"),
+        ({"given": torch.zeros(3, 4).double()}, ValueError, r"given must have shape \(2, 4\)"),
+        ({"given": torch.zeros(2, 4)}, TypeError, "given must be a tensor of the model's dtype"),
+        (
+            {"given": torch.tensor([[0, NAN, NAN, NAN], [NAN, NAN, 0, NAN]]).double()},
+            ValueError,
+            "given must know the first variables",
+        ),
+        ({"given": torch.tensor([[NAN, 0, 0, NAN]] * 2).double()}, ValueError, "given must know the first variables"),
+        ({"given": torch.tensor([[NAN, NAN, 0.5, NAN]] * 2).double()}, ValueError, "given must be 0 or 1"),
+    ],
+)
+def test_bad_arguments_of_a_mixture_are_refused(arguments, error, message):
+    mixture = shared_prefix()
+    before = mixture.model.connectivity
+    with pytest.raises(error, match=message):
+        mixture.sample(**({"n": 2} | arguments))
+    assert mixture.model.connectivity is before
+
+
+# marginals
+
+
+@every_model
+def test_prefix_log_prob_is_the_enumerated_marginal(name):
+    """Every number of known first variables, and what is known after a gap must not count."""
+    model = agnostic(name)
+    context, x = one_context(model), states(model)
+    order, p = model.connectivity.order, probabilities(model, model.connectivity, context)
+    for m in range(model.n_features + 1):
+        partial = rows(model, 8, seed=m)
+        partial[:, order[m:]] = NAN
+        beyond = partial.clone()
+        beyond[:, order[m + 1 :]] = rows(model, 8, seed=90 + m)[:, order[m + 1 :]]
+        expected = [p[(x[:, order[:m]] == row[order[:m]]).all(1)].sum().log().item() for row in partial]
+        for given in (partial, beyond):
+            found = prefix_log_prob(model, given, repeated(context, 8))
+            assert found.tolist() == pytest.approx(expected, abs=1e-9)
+
+
+@every_model
+def test_marginal_log_prob_is_a_sum_over_all_completions(name):
+    model = agnostic(name)
+    before, context, partial = model.connectivity, one_context(model), rows(model, 40)
+    partial[torch.rand(partial.shape, generator=seeded(6)) < 0.5] = NAN
+    found = marginal_log_prob(model, partial, repeated(context, 40))
+    assert model.connectivity is before
+    x = states(model)
+    for row, log_p in zip(partial, found.tolist(), strict=True):
+        known = ~row.isnan()
+        order = [i for i in before.order.tolist() if known[i]] + [i for i in before.order.tolist() if not known[i]]
+        p = probabilities(model, before.reordered(torch.tensor(order)), context)
+        fits = (x[:, known] == row[known]).all(1)
+        assert log_p == pytest.approx(p[fits].sum().log().item(), abs=1e-9)
+
+
+def test_marginals_of_a_fixed_order_need_its_first_variables():
+    model = sharpen(MADE(3, (5,), order=torch.tensor([2, 0, 1])).double())
+    x = states(model)
+    p = model.log_prob(x).exp().detach()
+    partial = torch.tensor([[NAN, NAN, 1.0], [0, NAN, 1], [0, 1, 1], [NAN, NAN, NAN]], dtype=torch.float64)
+    expected = [p[x[:, 2] == 1].sum(), p[(x[:, 2] == 1) & (x[:, 0] == 0)].sum(), p[3], 1.0]
+    assert marginal_log_prob(model, partial).exp().tolist() == pytest.approx([float(e) for e in expected], abs=1e-12)
+    with pytest.raises(ValueError, match="model must be order-agnostic to put any known variables first"):
+        marginal_log_prob(model, torch.tensor([[0.0, NAN, NAN]], dtype=torch.float64))
+
+
+def test_a_marginal_density_of_real_columns_is_its_integral():
+    likelihood = made.Columns([made.Gaussian(0.3), made.Bernoulli(), made.MixtureOfGaussians(2, 0.3)])
+    model = MADE(3, (6,), order="random", n_masks=None, likelihood=likelihood, seed=2).double().eval()
+    grid = torch.arange(-25, 25, 0.01, dtype=torch.float64)
+    for known_value in (-0.7, 0.4):
+        partial = torch.tensor([[NAN, 1.0, known_value]], dtype=torch.float64)
+        ((connectivity, _),) = by_pattern(model, partial)
+        full = partial.repeat(len(grid), 1)
+        full[:, 0] = grid
+        with using(model, connectivity):
+            integral = (model.log_prob(full).exp() * 0.01).sum()
+        assert marginal_log_prob(model, partial).exp().item() == pytest.approx(integral.item(), abs=1e-9)
+
+
+# imputing
+
+
+@every_model
+def test_patterns_put_what_is_known_first(name):
+    model = agnostic(name)
+    x = rows(model, 60)
+    x[torch.rand(x.shape, generator=seeded(7)) < 0.5] = NAN
+    groups, order = by_pattern(model, x), model.connectivity.order.tolist()
+    assert torch.cat([found for _, found in groups]).sort().values.tolist() == list(range(60))
+    for connectivity, found in groups:
+        known = ~x[found[0]].isnan()
+        assert (x[found].isnan() == ~known).all()
+        expected = [i for i in order if known[i]] + [i for i in order if not known[i]]
+        assert connectivity.order.tolist() == expected
+        assert all(
+            torch.equal(a, b) for a, b in zip(connectivity.degrees[1:], model.connectivity.degrees[1:], strict=True)
+        )
+
+
+@every_model
+def test_imputed_values_follow_the_exact_conditional(name):
+    """For several patterns at once; the conditional is enumerated under the order that has the known values first."""
+    model = agnostic(name)
+    before, context = model.connectivity, one_context(model)
+    partial = rows(model, 4, seed=3)
+    for n, missing in enumerate([[0, 1], [1], [2, 0], list(range(model.n_features))]):
+        partial[n, missing] = NAN
+    drawn = impute(model, partial, n_samples=20_000, generator=seeded(8), context=repeated(context, 4))
+    assert drawn.shape == (20_000, 4, model.n_features)
+    assert model.connectivity is before
+    x = states(model)
+    for n, row in enumerate(partial):
+        known = ~row.isnan()
+        assert (drawn[:, n, known] == row[known]).all()
+        order = [i for i in before.order.tolist() if known[i]] + [i for i in before.order.tolist() if not known[i]]
+        p = probabilities(model, before.reordered(torch.tensor(order)), context)
+        fits = (x[:, known] == row[known]).all(1)
+        counts = counted(model, drawn[:, n], len(x))
+        assert counts[~fits].sum() == 0
+        assert p_value(counts[fits], p[fits] / p[fits].sum()) > 1e-3
+
+
+def test_every_imputed_row_has_its_own_context():
+    model = agnostic("context")
+    context = torch.tensor([[3.0, -2.0], [-3.0, 2.0]], dtype=torch.float64)
+    drawn = impute(model, torch.full((2, 4), NAN).double(), 20_000, seeded(9), context)
+    for n in range(2):
+        p = probabilities(model, model.connectivity, context[n])
+        assert p_value(counted(model, drawn[:, n], 16), p) > 1e-3
+
+
+def test_nothing_missing_and_no_rows():
+    model = agnostic("bernoulli")
+    x = rows(model, 5)
+    assert torch.equal(impute(model, x, n_samples=3), x.expand(3, 5, 5))
+    assert torch.allclose(marginal_log_prob(model, x), model.log_prob(x), rtol=0, atol=1e-12)
+    assert impute(model, x[:0]).shape == (1, 0, 5)
+    assert marginal_log_prob(model, x[:0]).shape == (0,)
+
+
+def test_real_columns_are_imputed():
+    likelihood = made.Columns([made.Gaussian(), made.Bernoulli(), made.Categorical(3)])
+    model = MADE(3, (6,), order="random", n_masks=2, likelihood=likelihood)
+    x = torch.tensor([[NAN, 1.0, 2.0], [0.25, NAN, NAN]])
+    drawn = impute(model, x, 50, seeded())
+    assert (drawn[:, 0, 1:] == x[0, 1:]).all()
+    assert (drawn[:, 1, 0] == 0.25).all()
+    assert drawn[:, 0, 0].unique().numel() == 50
+    assert not likelihood.violations(drawn).any()
+
+
+def test_imputing_follows_its_generator_and_leaves_no_trace(untouched_rng):
+    model = agnostic("bernoulli").train()
+    x = rows(model, 5)
+    x[:, 1:3] = NAN
+    before = x.clone()
+    a, b, c = (impute(model, x, 4, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert torch.equal(x.isnan(), before.isnan())
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"order": "random"}, {"order": CYCLE_7, "degrees": "random", "n_masks": 2}], ids=str
+)
+def test_a_model_of_one_order_cannot_impute(options):
+    x = torch.zeros(2, 7)
+    x[:, 1] = NAN
+    with pytest.raises(ValueError, match="model must be order-agnostic"):
+        impute(MADE(7, (5,), **options), x)
+
+
+@pytest.mark.parametrize("call", [impute, marginal_log_prob, prefix_log_prob])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([[0.0, 1.0, 0.0]], TypeError, "x must be a tensor"),
+        (torch.zeros(3), ValueError, r"x must have shape \(N, 3\), got \(3,\)"),
+        (torch.zeros(2, 4), ValueError, r"x must have shape \(N, 3\), got \(2, 4\)"),
+        (torch.tensor([[NAN, 0.5, 0.0]]), ValueError, r"x must be 0 or 1 .*, got 0.5 at position \(0, 1\)"),
+        (torch.tensor([[NAN, math.inf, 0.0]]), ValueError, "x must be 0 or 1"),
+        (torch.zeros(2, 3, dtype=torch.float64), TypeError, "x must be a tensor of the model's dtype"),
+        (torch.zeros(2, 3, dtype=torch.int64), TypeError, "x must be a tensor of the model's dtype"),
+    ],
+)
+def test_bad_rows_are_refused(call, x, error, message):
+    with pytest.raises(error, match=message):
+        call(MADE(3, (4,), order="random", n_masks=None), x)
+
+
+@pytest.mark.parametrize("call", [impute, marginal_log_prob, prefix_log_prob])
+def test_bad_contexts_are_refused(call):
+    model, x = MADE(3, (4,), order="random", n_masks=None, context_features=2), torch.zeros(5, 3)
+    for context, message in [(None, "context must be given"), (torch.zeros(4, 2), "context must have shape")]:
+        with pytest.raises(ValueError, match=message):
+            call(model, x, context=context)
+    with pytest.raises(ValueError, match="context must be None"):
+        call(MADE(3, (4,), order="random", n_masks=None), x, context=torch.zeros(5, 2))
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 1.5, "3"])
+def test_a_number_of_samples_that_is_none_is_refused(n_samples):
+    with pytest.raises(ValueError, match="n_samples must be an int of at least 1"):
+        impute(MADE(3, (4,), order="random", n_masks=None), torch.zeros(2, 3), n_samples)
+
+
+# using
+
+
+def test_using_puts_the_connectivity_back_even_after_an_error():
+    model = agnostic("bernoulli")
+    foreign = Connectivity.create(5, (6,))
+    x = states(model)
+    before = model.log_prob(x)
+    with using(model, foreign):
+        assert model.connectivity is foreign
+        assert not torch.equal(model.log_prob(x), before)
+    assert model.connectivity is model.connectivities[0]
+    with pytest.raises(ZeroDivisionError), using(model, foreign):
+        1 / 0  # noqa: B018
+    assert model.connectivity is model.connectivities[0]
+    assert torch.equal(model.log_prob(x), before)
+    with pytest.raises(ValueError, match="connectivity must have"), using(model, Connectivity.create(4, (6,))):
+        pass
+    assert model.connectivity is model.connectivities[0]
