@@ -306,7 +306,7 @@ class MADE(nn.Module):
         self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
     def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-        """Refuse a context that is missing, superfluous or unfit; expand it to shape (*shape, C)."""
+        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row."""
         C, dtype = self.context_features, self.output.weight.dtype
         if (context is None) != (C == 0):
             raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")

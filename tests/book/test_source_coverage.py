@@ -10,7 +10,7 @@ import textwrap
 import checks
 
 FLOOR = 0.97
-ROOMS = ["autoencoder", "likelihoods", "masks", "layers", "model", "sampling"]
+ROOMS = ["autoencoder", "likelihoods", "masks", "layers", "model", "sampling", "ensemble"]
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)^```", re.M | re.S)
 
 
