@@ -1,6 +1,6 @@
 """One connectivity or many: single-pass and mixture likelihoods on four data sets, at a small and a large width.
 
-    python book/experiments/masks.py          MEASURED when recorded, on one core of a busy machine
+    python book/experiments/masks.py          111 minutes when recorded, on one core of a busy machine
     python book/experiments/masks.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 Every run is kept in the result file as soon as it is done; started again, the script goes on after the last one. Early
