@@ -73,6 +73,7 @@ class Mixture(nn.Module):
                 pass
         self.n_features, self.likelihood = model.n_features, model.likelihood
         self.context_features = model.context_features
+        self.train(model.training)
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-probability of each row, in nats: shape (..., D) to (...)."""

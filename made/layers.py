@@ -118,7 +118,7 @@ class MaskedLinear(Linear):
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation (no dropout, no noise, no gradients) and back to what it was before.
+    """Switch to evaluation (no dropout, no noise, no gradients), and every part back to what it was before.
 
     Example:
         >>> module = nn.Dropout()
@@ -128,10 +128,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         >>> module.training
         True
     """
-    training = module.training
+    modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        module.train(training)
+        for part, training in modes.items():
+            part.training = training

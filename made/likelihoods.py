@@ -15,15 +15,7 @@ import torch
 from torch import Tensor, distributions
 from torch.nn import functional as F
 
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "Columns",
-    "DiscretizedLogistic",
-    "Gaussian",
-    "Likelihood",
-    "MixtureOfGaussians",
-]
+__all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
 
 
 class Likelihood:

@@ -422,3 +422,15 @@ def test_using_puts_the_connectivity_back_even_after_an_error():
     with pytest.raises(ValueError, match="connectivity must have"), using(model, Connectivity.create(4, (6,))):
         pass
     assert model.connectivity is model.connectivities[0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_scoring_and_sampling_leave_the_mode_of_the_model(training):
+    """A mixture around a model in evaluation mode must not switch its dropout on again."""
+    model = made.MADE(8, (12,), order="random", n_masks=2, dropout=0.5).train(training)
+    mixture = made.Mixture(model)
+    assert mixture.training == training
+    x = torch.ones(4, 8)
+    made.nll(mixture, x)
+    mixture.sample(2, generator=torch.Generator().manual_seed(0))
+    assert all(part.training == training for part in mixture.modules())

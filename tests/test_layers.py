@@ -145,3 +145,11 @@ def test_evaluating_puts_back_after_an_error():
         raise RuntimeError
     assert module.training
     assert torch.is_grad_enabled()
+
+
+def test_evaluating_restores_every_part():
+    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Dropout())
+    module[1].eval()
+    with evaluating(module):
+        assert not any(part.training for part in module.modules())
+    assert [part.training for part in module.modules()] == [True, True, False]

@@ -285,6 +285,8 @@ MISTAKES = [
     Mistake("mixture: contexts of other rows", "ensemble.py",
             "some = None if context is None else context[rows]\n            options",
             "some = None if context is None else context[: len(rows)]\n            options", ENSEMBLE),
+    Mistake("evaluation ends in training mode", "layers.py",
+            "            part.training = training", "            part.train()", LAYERS),
     Mistake("mixture: scores with dropout", "ensemble.py", "        with evaluating(model):\n", "        if True:\n",
             ENSEMBLE),
     Mistake("using: nothing put back after an error", "ensemble.py",
