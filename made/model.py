@@ -249,7 +249,8 @@ class MADE(nn.Module):
         Raises:
             ValueError: wrong width, or values outside the support.
         """
-        return self.likelihood.log_prob(self(x, context), x)
+        conditionals = self.likelihood.distribution(self(x, context), validate_args=False)  # forward() has checked x
+        return conditionals.log_prob(x).sum(-1)
 
     def loss(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean negative log-likelihood of a batch in nats, a scalar: what training minimises."""
