@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from made.layers import evaluating
+from made.batches import Batches
+from made.checkpoint import check_same_run, read, write
+from made.layers import evaluating, kept_masked
+from made.parallel import Group
 
 __all__ = ["Estimate", "History", "fit", "nll"]
 
@@ -48,16 +56,21 @@ class History:
 
 def fit(
     model: nn.Module,
-    train: Tensor,
-    valid: Tensor | None = None,
+    train: Any,
+    valid: Any = None,
     *,
-    context: Tensor | tuple[Tensor, Tensor] | None = None,
+    context: Any = None,
     epochs: int = 50,
     batch_size: int = 100,
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     patience: int = 10,
     seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
+    accumulate: int = 1,
+    amp: bool = False,
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> History:
@@ -66,20 +79,30 @@ def fit(
     The model ends in evaluation mode with the weights of the epoch of lowest validation loss (of the last epoch
     without a validation set). Ctrl-C ends training early and keeps the best weights so far. A MADE with several
     connectivities uses the next one at every step (a fresh one if there is no end of them), and connectivity 0 for
-    validation and afterwards.
+    validation and afterwards. With a single connectivity, weights that its masks forbid are set to zero.
+
+    With a checkpoint, a run that was killed goes on when the same call is made again with ``resume=True``, and ends
+    with the same bits as a run that nothing disturbed. Started by ``torchrun``, each process trains on its own rows of
+    every batch, and all together do what one would do alone.
 
     Args:
         model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``, or a module around a MADE.
-        train: training rows, shape (N, D).
-        valid: validation rows, shape (M, D), or None for no early stopping.
+        train: training rows: a tensor or a NumPy array (perhaps a memmap) of shape (N, D), a dataset of rows or of
+            pairs (row, context), or a DataLoader, which makes its own batches in its own order.
+        valid: validation rows, likewise, or None for no early stopping.
         context: for a model with a context, its rows for ``train``, shape (N, C); with a validation set a pair, for
             ``train`` and for ``valid``.
         epochs: the most passes over ``train``.
-        batch_size: rows per step; a last, smaller batch is used too.
+        batch_size: rows per step, of all processes together; a last, smaller batch is used too.
         lr: learning rate.
         weight_decay: decoupled weight decay.
         patience: stop after this many epochs without a lower validation loss.
         seed: of the order of the rows, and of dropout and noise. The global generator is left as it was.
+        checkpoint: file for the state of the run, written at the start, after every epoch, and within long epochs.
+        checkpoint_seconds: the longest time from one writing to the next, give or take a step.
+        resume: go on from the checkpoint if there is one. Without it, a file that exists is refused.
+        accumulate: compute each step in this many parts, one after the other, to save memory.
+        amp: compute in bfloat16 where PyTorch holds it safe. The results change a little.
         device: where to train; the model stays there. Default: where the model is.
         progress: show a progress bar.
 
@@ -87,8 +110,9 @@ def fit(
         History: losses in nats.
 
     Raises:
-        ValueError: an argument is out of range.
-        TypeError: ``train`` or ``valid`` is no tensor.
+        ValueError: an argument is out of range, or the checkpoint is damaged or belongs to another run.
+        TypeError: ``train`` or ``valid`` is of another kind.
+        FileExistsError: the checkpoint exists and ``resume`` is false.
         FloatingPointError: the training loss is no longer a finite number.
 
     Example:
@@ -99,91 +123,220 @@ def fit(
         >>> round(nll(model, x).mean, 2)  # two equally likely rows: log 2
         0.69
     """
-    contexts: tuple[Tensor | None, ...] = context if isinstance(context, tuple) else (context,)
+    contexts: tuple[Any, ...] = context if isinstance(context, tuple) else (context,)
     if len(contexts) != (1 if context is None or valid is None else 2):
         raise ValueError("context must be a pair, for train and for valid, with a validation set; else one tensor")
-    check_rows("train", train, contexts[0])
-    if valid is not None:
-        check_rows("valid", valid, contexts[-1])
-    for name, value in {"epochs": epochs, "batch_size": batch_size, "patience": patience}.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
+    counts = {"epochs": epochs, "batch_size": batch_size, "patience": patience, "accumulate": accumulate}
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be an int of at least 1, got {count!r}")
     if not 0 < lr < math.inf:
         raise ValueError(f"lr must be a positive number, got {lr!r}")
-    if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"weight_decay must not be negative, got {weight_decay!r}")
+    for name, number in {"weight_decay": weight_decay, "checkpoint_seconds": checkpoint_seconds}.items():
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{name} must not be negative, got {number!r}")
+    if resume and checkpoint is None:
+        raise ValueError("resume needs a checkpoint: a file to go on from")
 
+    group = Group.join()
     model.to(device)
     where = next(model.parameters()).device
-    train, valid = train.to(where), None if valid is None else valid.to(where)
-    contexts = tuple(None if c is None else c.to(where) for c in contexts)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    shard: dict[str, Any] = {"device": where, "rank": group.rank, "world": group.world}
     generator = torch.Generator().manual_seed(seed)
+    batches = Batches("train", train, contexts[0], batch_size=batch_size, generator=generator, **shard)
+    held_out = None if valid is None else Batches("valid", valid, contexts[-1], batch_size=1000, **shard)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     masked = next((m for m in model.modules() if getattr(m, "n_masks", 1) != 1), None)
-    history, best, step = History(), copy.deepcopy(model.state_dict()), 0
+    settings = {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "amp": amp,
+        "seed": seed,
+        "processes": group.world,
+        "model": repr(model),
+        "train": batches.fingerprint(),
+        "valid": None if held_out is None else held_out.fingerprint(),
+    }
+    run = Run(model, optimizer, batches, group, settings, checkpoint)
+
     # dropout and noise draw from the global generator: lend them a seeded one, and put the old one back
     devices = [where] if where.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), progress_bar(epochs, progress) as bar:
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=devices), progress_bar(epochs, progress and group.rank == 0) as bar:
+        torch.manual_seed(seed + group.rank)
+        run.begin(resume)
+        history = run.history
+        bar.update(len(history.train))
         try:
-            for epoch in range(epochs):
-                model.train()
-                total = 0.0
-                for rows in torch.randperm(len(train), generator=generator).to(where).split(batch_size):
+            with kept_masked(model) if masked is None and not amp else nullcontext():
+                while len(history.train) < epochs and run.epochs_without_gain() < patience:
+                    model.train()
+                    for batch in run.rest_of_epoch():
+                        n, overdue = group.sum(len(batch[0]) if batch else 0, run.overdue(checkpoint_seconds))
+                        if n == 0:  # all processes have come to the end of their rows
+                            break
+                        if masked is not None:
+                            masked.use(masked.connectivity_for(run.step))  # type: ignore[operator]
+                        optimizer.zero_grad()
+                        for part in zip(*(tensor.chunk(accumulate) for tensor in batch), strict=True):
+                            with torch.autocast(where.type, torch.bfloat16, enabled=amp):
+                                loss = model.loss(*part)  # type: ignore[operator]
+                            (loss * (len(part[0]) / n)).backward()
+                            run.total += loss.item() * len(part[0])
+                        group.add_gradients(model)
+                        optimizer.step()
+                        run.count(n, save=overdue > 0)
+                        bar.set_description(f"step {run.step}", refresh=False)
+                        bar.update(0)
                     if masked is not None:
-                        masked.use(masked.connectivity_for(step))  # type: ignore[operator]
-                    step += 1
-                    loss = model.loss(*take(rows, train, contexts[0]))  # type: ignore[operator]
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                    total += loss.item() * len(rows)
-                if not math.isfinite(total):
-                    raise FloatingPointError(f"the training loss of epoch {epoch} is {total}; try a smaller lr")
-                if masked is not None:
-                    masked.use(0)  # type: ignore[operator]
-                history.train.append(total / len(train))
-                if valid is not None:
-                    history.valid.append(mean_loss(model, valid, contexts[-1]))
-                if valid is None or history.valid.index(min(history.valid)) == epoch:
-                    best, history.best_epoch = copy.deepcopy(model.state_dict()), epoch
-                bar.set_postfix(train=history.train[-1], **({"valid": history.valid[-1]} if valid is not None else {}))
-                bar.update()
-                if epoch - history.best_epoch >= patience:
-                    history.stopped = "patience"
-                    break
+                        masked.use(0)  # type: ignore[operator]
+                    run.end_epoch(None if held_out is None else mean_loss(model, held_out, group))
+                    bar.set_postfix(train=history.train[-1], **({"valid": history.valid[-1]} if history.valid else {}))
+                    bar.update()
+            history.stopped = "patience" if run.epochs_without_gain() >= patience else "epochs"
         except KeyboardInterrupt:
             history.stopped = "interrupted"
-    model.load_state_dict(best)
+    model.load_state_dict(run.best)
     model.eval()
     return history
 
 
-def take(rows: Tensor, *tensors: Tensor | None) -> list[Tensor]:
-    """Some rows of every tensor that is there.
+def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
+    """Mean loss over all rows in evaluation mode, whatever the batches and the number of processes."""
+    total, n = 0.0, 0.0
+    with evaluating(model), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
+        for batch in batches:
+            if batch:
+                total += model.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
+                n += len(batch[0])
+    total, n = group.sum(total, n)
+    return total / n
 
-    Example:
-        >>> take(torch.tensor([2, 0]), torch.arange(3), None)
-        [tensor([2, 0])]
+
+class Run:
+    """All that changes while :func:`fit` runs: what a checkpoint holds.
+
+    Within an epoch, the rows to come follow from the randomness at its start and the number of batches that are done.
     """
-    return [tensor[rows] for tensor in tensors if tensor is not None]
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: Batches,
+        group: Group,
+        settings: dict[str, Any],
+        path: str | os.PathLike[str] | None,
+    ) -> None:
+        self.model, self.optimizer, self.batches, self.group = model, optimizer, batches, group
+        self.settings, self.path, self.saved_at = settings, path, time.monotonic()
+        self.history, self.best = History(), copy.deepcopy(model.state_dict())
+        self.step, self.done, self.rows, self.total = 0, 0, 0, 0.0  # all steps; batches, rows and loss of this epoch
+        self.epoch_start: dict[str, Any] = {}
+
+    def begin(self, resume: bool) -> None:
+        """Take up the checkpoint, or start afresh."""
+        if self.path is None or not os.path.exists(self.path):
+            self.group.share(self.model)
+            self.save()
+            return
+        if not resume:
+            raise FileExistsError(f"checkpoint {os.fspath(self.path)} exists: go on with resume=True, or remove it")
+        state = read(self.path)
+        check_same_run(self.path, state["settings"], self.settings)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best, self.history = state["best"], History(**state["history"])
+        self.step, self.done, self.rows = state["step"], state["done"], state["rows"]
+        mine = state["processes"][self.group.rank]
+        self.total, self.epoch_start = mine["total"], mine["epoch_start"]
+        self.set_randomness(mine["now"])
+
+    def save(self) -> None:
+        """Write the checkpoint, if one is wanted. Process 0 writes, for all."""
+        if self.path is None:
+            return
+        now = self.randomness()
+        mine = {"total": self.total, "epoch_start": self.epoch_start, "now": now}
+        state = {
+            "settings": self.settings,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "history": vars(self.history),
+            "step": self.step,
+            "done": self.done,
+            "rows": self.rows,
+            "processes": self.group.gather(mine),
+        }
+        if self.group.rank == 0:
+            write(self.path, state)
+        self.saved_at = time.monotonic()
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether the last writing is longer ago; process 0 decides for all."""
+        return self.path is not None and self.group.rank == 0 and time.monotonic() - self.saved_at >= seconds
+
+    def randomness(self) -> dict[str, Any]:
+        """The states of the global generators and of those that decide the order of the rows."""
+        cuda = torch.cuda.get_rng_state() if self.batches.device.type == "cuda" else None
+        return {"cpu": torch.get_rng_state(), "cuda": cuda, "rows": [g.get_state() for g in self.batches.generators()]}
+
+    def set_randomness(self, states: dict[str, Any]) -> None:
+        """Put them back."""
+        torch.set_rng_state(states["cpu"])
+        if states["cuda"] is not None:
+            torch.cuda.set_rng_state(states["cuda"])
+        for generator, state in zip(self.batches.generators(), states["rows"], strict=True):
+            generator.set_state(state)
+
+    def rest_of_epoch(self) -> Iterator[tuple[Tensor, ...]]:
+        """The batches of the epoch that are not done; then nothing, as often as other processes need."""
+        self.batches.set_epoch(len(self.history.train))
+        now = self.randomness()
+        if self.done == 0:
+            self.epoch_start = now
+        self.set_randomness(self.epoch_start)
+        batches = self.batches.after(self.done)
+        if self.done:
+            self.set_randomness(now)
+        return chain(batches, repeat(()))
+
+    def count(self, rows: float, save: bool) -> None:
+        """One more step is done, with this many rows."""
+        self.step, self.done, self.rows = self.step + 1, self.done + 1, self.rows + int(rows)
+        if save:
+            self.save()
+
+    def end_epoch(self, valid: float | None) -> None:
+        """Enter the losses, keep the weights if they are the best, and write the checkpoint."""
+        epoch, (total,) = len(self.history.train), self.group.sum(self.total)
+        if self.rows == 0:
+            raise ValueError("train must have at least one row")
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the training loss of epoch {epoch} is {total}; try a smaller lr")
+        self.history.train.append(total / self.rows)
+        if valid is not None:
+            self.history.valid.append(valid)
+        if valid is None or self.history.valid.index(min(self.history.valid)) == epoch:
+            self.best, self.history.best_epoch = copy.deepcopy(self.model.state_dict()), epoch
+        self.done, self.rows, self.total = 0, 0, 0.0
+        self.save()
+
+    def epochs_without_gain(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history.train) - 1 - self.history.best_epoch
 
 
-def mean_loss(model: nn.Module, x: Tensor, context: Tensor | None = None, batch_size: int = 1000) -> float:
-    """Mean loss over all rows of x in evaluation mode, whatever the batch size."""
-    batches = torch.arange(len(x), device=x.device).split(batch_size)
-    with evaluating(model):
-        return sum(model.loss(*take(b, x, context)).item() * len(b) for b in batches) / len(x)  # type: ignore[operator]
-
-
-def nll(model: Any, x: Tensor, batch_size: int = 1000, context: Tensor | None = None) -> Estimate:
+def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Estimate:
     r"""Mean negative log-likelihood over the rows of x in nats, with its standard error.
 
     .. math:: \bar\ell = \frac1N \sum_n -\log p(x^{(n)}), \qquad \text{stderr} = \frac{s}{\sqrt N}
 
     Args:
         model: anything with ``log_prob(batch)``, evaluated in evaluation mode.
-        x: rows, shape (N, D).
+        x: rows, in any of the forms that :func:`fit` takes.
         batch_size: rows per call; it does not change the result beyond rounding.
         context: for a model with a context, its rows, shape (N, C).
 
@@ -195,29 +348,15 @@ def nll(model: Any, x: Tensor, batch_size: int = 1000, context: Tensor | None = 
         >>> nll(model, torch.ones(10, 3))  # 3 log 2, and no spread
         Estimate(mean=2.0794..., stderr=0.0, n=10)
     """
-    check_rows("x", x, context)
-    device = next(model.parameters()).device
+    batches = Batches("x", x, context, batch_size=batch_size, device=next(model.parameters()).device)
     with evaluating(model):
-        parts = [take(b, x, context) for b in torch.arange(len(x)).split(batch_size)]
-        losses = -torch.cat([model.log_prob(*(p.to(device) for p in part)).double() for part in parts])
+        losses = -torch.cat([model.log_prob(*batch).double() for batch in batches])
     stderr = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     return Estimate(losses.mean().item(), stderr, len(losses))
-
-
-def check_rows(name: str, x: object, context: Tensor | None = None) -> None:
-    """Refuse anything but a tensor of shape (N, D) with at least one row, and a context of other than N rows."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a tensor of shape (N, D), got {type(x).__name__}")
-    if x.dim() != 2 or len(x) == 0:
-        raise ValueError(f"{name} must have shape (N, D) with N >= 1, got {tuple(x.shape)}")
-    if context is not None and not isinstance(context, Tensor):
-        raise TypeError(f"context must be a tensor of shape (N, C), got {type(context).__name__}")
-    if context is not None and (context.dim() != 2 or len(context) != len(x)):
-        raise ValueError(f"context must have {len(x)} rows, one per row of {name}, got shape {tuple(context.shape)}")
 
 
 def progress_bar(epochs: int, visible: bool) -> Any:
     """A bar over epochs on stderr, or a silent one."""
     from tqdm import tqdm
 
-    return tqdm(total=epochs, disable=not visible, unit="epoch")
+    return tqdm(total=epochs, disable=not visible, unit="epoch", miniters=0, mininterval=0.5)
