@@ -111,13 +111,12 @@ def draw_in_order(
     n_features, K = u.shape[1], model.likelihood.n_params
     if block is None:
         block = 1 if model.likelihood.n_states is None else 100 if len(u) > 10 else 200
-    weights, biases, direct, degrees = sorted_by_degree(model)
-    steps = [d.tolist() for d in degrees[:-1]]
+    weights, masks, biases, direct, steps = sorted_by_degree(model)
     known = ~given.isnan()
     any_known = bool(known.any())
     x = torch.where(known, given, 0.0)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
-    state = [x.new_zeros(len(x), len(d)) for d in degrees[:-1]]
+    state = [x.new_zeros(len(x), len(d)) for d in steps]
     if context is not None:
         state[0][:, : context.shape[1]] = context  # of degree 0, so it comes first
 
@@ -134,13 +133,11 @@ def draw_in_order(
             torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
             for w, b, r, s, lo in zip(weights, biases, rows, state, done, strict=True)
         ]
-        inner = [
-            (w[r, c] * (after[r, None] >= before[c])).T
-            for w, before, after, r, c in zip(weights, degrees[:-1], degrees[1:], rows, new, strict=True)
-        ]
+        inner = [(w[r, c] * m[r, c]).T for w, m, r, c in zip(weights, masks, rows, new, strict=True)]
         if direct is not None:
-            past[-1].addmm_(state[0][:, : done[0]], direct[rows[-1], : done[0]].T)
-            inner_direct = (direct[rows[-1], new[0]] * (degrees[-1][rows[-1], None] >= degrees[0][new[0]])).T
+            weight, mask = (matrix[rows[-1]] for matrix in direct)
+            past[-1].addmm_(state[0][:, : done[0]], weight[:, : done[0]].T)
+            inner_direct = (weight[:, new[0]] * mask[:, new[0]]).T
         guess, known_here, u_here = x[:, here], known[:, here], u[:, here]
         for _ in range(stop - start + 1):
             units = [likelihood.encode(guess).flatten(-2)]
@@ -162,24 +159,29 @@ def draw_in_order(
     return x
 
 
-def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], Tensor | None, list[Tensor]]:
-    """Weights (not masked) and biases with every layer's units sorted by degree, and those degrees, outputs last.
+def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor] | None, list[list]]:
+    """Weights, masks and biases with every layer's units sorted by degree, inputs first, and those degrees.
 
-    The inputs count E times each and the outputs K times, as in the model's layers. The outputs' degrees are lowered
-    by one: d > m is d - 1 >= m, so one rule serves all layers.
+    Returns:
+        The weights as they are, not masked, and the masks, one per layer; the biases; weight and mask of the direct
+        connections, if there are any; and the sorted degrees of the inputs and of every hidden layer. The inputs count
+        E times each and the outputs K times, as in the model's layers.
     """
-    inputs, *hidden = (d.to(model.output.weight.device) for d in model.connectivity.degrees)
+    inputs, *hidden = model.connectivity.degrees
     likelihood, layers = model.likelihood, [*model.hidden, model.output]
-    outputs = inputs.repeat_interleave(likelihood.n_params) - 1
     context = inputs.new_zeros(model.context_features)
-    degrees = [torch.cat([context, inputs.repeat_interleave(likelihood.n_inputs)]), *hidden, outputs]
+    before = [torch.cat([context, inputs.repeat_interleave(likelihood.n_inputs)]), *hidden]
     # a layer that is sorted already stays as it is: its weights need no copy
-    orders = [slice(None) if (d.diff() >= 0).all() else d.argsort(stable=True) for d in degrees]
+    orders = [
+        slice(None) if (d.diff() >= 0).all() else d.argsort(stable=True).to(model.output.weight.device)
+        for d in [*before, inputs.repeat_interleave(likelihood.n_params)]
+    ]
     weights = [layer.weight[r][:, c] for layer, (c, r) in zip(layers, pairwise(orders), strict=True)]
+    masks = [layer.mask[r][:, c] for layer, (c, r) in zip(layers, pairwise(orders), strict=True)]
     biases = [layer.offset()[r] for layer, r in zip(layers, orders[1:], strict=True)]
     direct = None
     if model.direct is not None:
-        direct = model.direct.weight[orders[-1]][:, orders[0]]
+        direct = [matrix[orders[-1]][:, orders[0]] for matrix in (model.direct.weight, model.direct.mask)]
         if model.direct.companion is not None:
             biases[-1] = biases[-1] + model.direct.offset()[orders[-1]]
-    return weights, biases, direct, [d[o] for d, o in zip(degrees, orders, strict=True)]
+    return weights, masks, biases, direct, [d.sort().values.tolist() for d in before]
