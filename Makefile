@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help book test browser notebooks clean
+.PHONY: help book test browser notebooks benchmark clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -27,6 +27,10 @@ browser: $(ENV)  ## open every page of the built book in Chromium (after `make b
 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/execute.py
+
+benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,benchmark]"
+	$(BIN)/python tests/benchmarks/speed.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv _build book/static/mathjax *.egg-info .pytest_cache .mypy_cache .ruff_cache
