@@ -1,0 +1,189 @@
+"""A training run that is stopped at any moment goes on as if nothing had happened."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import made
+from made import checkpoint as checkpoints
+
+TRAIN, VALID = ((torch.rand(n, 6, generator=torch.Generator().manual_seed(n)) < 0.4).float() for n in (43, 30))
+SETTINGS = {"epochs": 3, "batch_size": 10, "lr": 0.05, "seed": 1, "progress": False}
+
+
+class Killed(BaseException):
+    """What stands in for a kill where no process needs to die."""
+
+
+class Mortal(torch.nn.Module):
+    """A model whose n-th call of ``loss`` raises an exception."""
+
+    def __init__(self, dies_at=None, error=Killed, **options):
+        super().__init__()
+        self.model = made.MADE(6, (8,), **{"dropout": 0.2, **options})
+        self.dies_at, self.error, self.calls = dies_at, error, 0
+
+    def loss(self, x):
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise self.error
+        return self.model.loss(x)
+
+
+def same(a, b):
+    weights = zip(a.model.state_dict().items(), b.model.state_dict().items(), strict=True)
+    return all(name == other and (name == "_extra_state" or torch.equal(p, q)) for (name, p), (other, q) in weights)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kills"), [("plain", 20), ("masks", 5), ("memmap", 5), ("loader", 5), ("seeded loader", 5)]
+)
+def test_killed_again_and_again_it_ends_with_the_same_bits(kind, kills, tmp_path):
+    script = Path(__file__).parent / "kill_and_resume.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", script, kind, str(kills), str(tmp_path)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["kills"] >= kills
+    assert len({step for step in found["steps"] if step}) >= 3  # killed at several places of the run
+    assert found["equal"]
+    assert found["same_checkpoint"]
+
+
+@pytest.mark.parametrize("options", [{}, {"order": "random", "n_masks": None}], ids=["one mask", "fresh masks"])
+def test_stopped_at_any_call_it_ends_with_the_same_bits(options, tmp_path):
+    whole, settings = Mortal(**options), {**SETTINGS, "epochs": 2}
+    expected = made.fit(whole, TRAIN, VALID, **settings)
+    assert whole.calls == 2 * (5 + 1)
+    for call in range(1, whole.calls + 1):
+        where = {"checkpoint": tmp_path / str(call), "checkpoint_seconds": 0.0, "resume": True}
+        with pytest.raises(Killed):
+            made.fit(Mortal(call, **options), TRAIN, VALID, **settings, **where)
+        again = Mortal(**options)
+        history = made.fit(again, TRAIN, VALID, **settings, **where)
+        assert again.calls < whole.calls or call == 1  # what was done is not done again
+        assert history == expected
+        assert same(again, whole)
+
+
+@pytest.mark.parametrize("stage", ["fsync", "replace"])
+@pytest.mark.parametrize("writing", [1, 2, 9])
+def test_a_crash_while_writing_leaves_a_whole_file(stage, writing, tmp_path, monkeypatch):
+    whole, path, calls = Mortal(), tmp_path / "run", []
+    expected = made.fit(whole, TRAIN, VALID, **SETTINGS)
+
+    def crash(*arguments):
+        calls.append(arguments)
+        if len(calls) == writing:
+            raise Killed
+        return original(*arguments)
+
+    where = {"checkpoint": path, "checkpoint_seconds": 0.0, "resume": True}
+    original = getattr(os, stage)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, stage, crash)
+        with pytest.raises(Killed):
+            made.fit(Mortal(), TRAIN, VALID, **SETTINGS, **where)
+    assert path.exists() == (writing > 1)
+    if writing > 1:
+        assert checkpoints.read(path)["step"] == {2: 0, 9: 6}[writing]  # what the writing before had put down
+    again = Mortal()
+    assert made.fit(again, TRAIN, VALID, **SETTINGS, **where) == expected
+    assert same(again, whole)
+
+
+def test_within_an_epoch_it_is_written_only_when_due(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("made.training.write", lambda path, state: written.append((state["step"], state["done"])))
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run")
+    assert written == [(0, 0), (5, 0), (10, 0), (15, 0)]  # at the start and after every epoch
+    written.clear()
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run", checkpoint_seconds=0)
+    assert len(written) == 1 + 15 + 3
+
+
+def test_without_a_file_it_starts_afresh_and_with_one_it_must_be_told(tmp_path):
+    path = tmp_path / "run"
+    first, again = Mortal(), Mortal()
+    history = made.fit(first, TRAIN, VALID, **SETTINGS, checkpoint=path, resume=True)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="resume=True"):
+        made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=path)
+    assert path.read_bytes() == before
+    assert made.fit(again, TRAIN, VALID, **SETTINGS, checkpoint=path, resume=True) == history
+    assert again.calls == 0  # the run was complete
+    assert same(first, again)
+    assert not again.training
+
+
+def test_more_epochs_go_on_where_the_run_ended(tmp_path):
+    whole, longer, path = Mortal(), Mortal(), tmp_path / "run"
+    expected = made.fit(whole, TRAIN, VALID, **{**SETTINGS, "epochs": 6})
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=path)
+    history = made.fit(longer, TRAIN, VALID, **{**SETTINGS, "epochs": 6}, checkpoint=path, resume=True)
+    assert history == expected
+    assert same(whole, longer)
+
+
+def test_ctrl_c_keeps_the_best_weights_and_the_run_can_go_on(tmp_path):
+    whole, again, path = Mortal(), Mortal(), tmp_path / "run"
+    expected = made.fit(whole, TRAIN, VALID, **SETTINGS)
+    stopped = Mortal(15, KeyboardInterrupt)
+    history = made.fit(stopped, TRAIN, VALID, **SETTINGS, checkpoint=path)
+    assert history.stopped == "interrupted"
+    assert len(history.train) == 2
+    assert made.training.nll(stopped.model, VALID).mean == pytest.approx(min(history.valid), rel=1e-6)
+    assert made.fit(again, TRAIN, VALID, **SETTINGS, checkpoint=path, resume=True) == expected
+    assert same(again, whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"lr": 0.01}, "lr was 0.05, now it is 0.01"),
+        ({"batch_size": 7}, "batch_size was 10, now it is 7"),
+        ({"seed": 2}, "seed"),
+        ({"weight_decay": 0.1}, "weight_decay"),
+        ({"accumulate": 2}, "accumulate"),
+        ({"amp": True}, "amp"),
+        ({"train": TRAIN.flip(0)}, "train"),
+        ({"train": VALID}, "train"),
+        ({"valid": None}, "valid"),
+        ({"valid": 1 - VALID}, "valid"),
+        ({"model": Mortal(order="random")}, "model"),
+        ({"model": Mortal(dropout=0.0)}, "model"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_run_is_refused(change, named, tmp_path):
+    path = tmp_path / "run"
+    made.fit(Mortal(), TRAIN, VALID, **{**SETTINGS, "epochs": 1}, checkpoint=path)
+    before = path.read_bytes()
+    now = {"model": Mortal(), "train": TRAIN, "valid": VALID, **SETTINGS, **change}
+    with pytest.raises(ValueError, match=f"checkpoint .*run belongs to another run: {named}"):
+        made.fit(**now, checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_changes_neither_the_result_nor_the_global_generator(tmp_path):
+    plain, watched = Mortal(), Mortal()
+    expected, before = made.fit(plain, TRAIN, VALID, **SETTINGS), torch.get_rng_state()
+    history = made.fit(watched, TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run", checkpoint_seconds=0)
+    assert history == expected
+    assert same(plain, watched)
+    assert torch.equal(torch.get_rng_state(), before)
+    made.fit(Mortal(), TRAIN, VALID, **{**SETTINGS, "epochs": 4}, checkpoint=tmp_path / "run", resume=True)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_resume_needs_a_file_and_the_time_is_checked():
+    with pytest.raises(ValueError, match="resume needs a checkpoint"):
+        made.fit(Mortal(), TRAIN, resume=True)
+    with pytest.raises(ValueError, match="checkpoint_seconds must not be negative, got -1"):
+        made.fit(Mortal(), TRAIN, checkpoint="run", checkpoint_seconds=-1)
