@@ -15,6 +15,7 @@ from torch.nn import functional as F
 __all__ = ["Linear", "MaskedLinear", "evaluating", "kept_masked"]
 
 STRIP = 192  # rows per strip: fewer would save more multiplications, but small products run slower
+ENOUGH = 200_000  # weights of a layer from which strips are faster than a product with the mask
 
 
 class Linear(nn.Linear):
@@ -193,8 +194,8 @@ def kept_masked(module: nn.Module) -> Iterator[None]:
     """Keep all weights masked, instead of masking them at every call: the same numbers in less time.
 
     For training under one connectivity. Forbidden weights are set to zero, for good. Their gradients are zero as well,
-    so an optimizer leaves them at zero, and no product with the mask is needed. A layer that is given another mask
-    goes back to masking.
+    so an optimizer leaves them at zero, and no product with the mask is needed. Small layers multiply all the same: a
+    call from Python costs more than it would save. So does a layer that is given another mask meanwhile.
 
     Example:
         >>> layer = MaskedLinear(2, 1, generator=torch.Generator().manual_seed(0))
@@ -208,7 +209,8 @@ def kept_masked(module: nn.Module) -> Iterator[None]:
     for layer in layers:
         with torch.no_grad():
             layer.weight *= layer.mask
-        layer.strips = strips(layer.mask, STRIP if layer.mask.device.type == "cpu" else len(layer.mask))
+        if layer.weight.numel() >= ENOUGH:
+            layer.strips = strips(layer.mask, STRIP if layer.mask.device.type == "cpu" else len(layer.mask))
     try:
         yield
     finally:

@@ -15,6 +15,12 @@ from made.layers import MaskedLinear, StripProduct, kept_masked, strips
 SINGLE = [name for name, config in CONFIGS.items() if config.get("n_masks", 1) == 1]
 
 
+@pytest.fixture(autouse=True)
+def every_layer(monkeypatch):
+    """Strips for layers of any size."""
+    monkeypatch.setattr(layers, "ENOUGH", 0)
+
+
 def staircase(height, width, seed=0):
     """A mask of rows sorted by how far they reach."""
     reach = torch.randint(0, width + 1, (height,), generator=torch.Generator().manual_seed(seed)).sort().values
@@ -120,6 +126,17 @@ def test_forbidden_weights_are_zero_afterwards_and_the_others_untouched():
         assert layer.strips is not None
     assert layer.strips is None
     assert torch.equal(layer.weight, expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(447, 447), (448, 448)])
+def test_small_layers_go_on_masking(width, height, monkeypatch):
+    monkeypatch.setattr(layers, "ENOUGH", 200_000)
+    layer = MaskedLinear(width, height, generator=torch.Generator().manual_seed(0))
+    layer.set_mask(torch.ones(height, width).tril().bool())
+    with kept_masked(layer):
+        assert (layer.strips is None) == (width * height < 200_000)
+        assert layer.strips is None or len(layer.strips) == 3
+        assert torch.equal(layer.weight, layer.masked_weight())
 
 
 def test_another_mask_ends_it():
