@@ -156,8 +156,8 @@ def prefix_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Te
     known, order = ~x.isnan(), model.connectivity.order.to(x.device)
     leading = known[:, order].cumprod(1)[:, order.argsort()].bool()
     filled = torch.where(known, x, 0.0)
-    conditionals = model.likelihood.distribution(model(filled, context), validate_args=False)  # checked above
-    return torch.where(leading, conditionals.log_prob(filled), 0.0).sum(1)
+    conditionals = model.likelihood.log_conditionals(model(filled, context), filled)
+    return torch.where(leading, conditionals, 0.0).sum(1)
 
 
 def marginal_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Tensor:

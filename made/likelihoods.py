@@ -74,7 +74,11 @@ class Likelihood:
             ValueError: a value is outside the support.
         """
         self.check(x)
-        return self.distribution(params, validate_args=False).log_prob(x).sum(-1)  # x was checked above
+        return self.log_conditionals(params, x).sum(-1)
+
+    def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
+        """Log-probability of each variable in nats: params (..., D, K) and x (..., D) give (..., D). No check of x."""
+        return self.distribution(params, validate_args=False).log_prob(x)
 
     def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse values outside the support, NaN included.
@@ -387,10 +391,9 @@ class DiscretizedLogistic(Categorical):
         """Log-probability of every level: (..., 3 components) to (..., k)."""
         return self.log_mass(params.unsqueeze(-2), torch.arange(self.k, device=params.device))
 
-    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+    def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
         """As for every likelihood, but without computing the levels that are not asked for."""
-        self.check(x)
-        return self.log_mass(params, x).sum(-1)
+        return self.log_mass(params, x)
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical over the k levels."""
@@ -480,6 +483,10 @@ class Columns(Likelihood):
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
         """The distributions of all columns as one."""
         return ColumnsDistribution(self, params, validate_args)
+
+    def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
+        """Every column by its own rule."""
+        return self.each(lambda kind, v: kind.log_conditionals(params[..., v, : kind.n_params], x[..., v]))
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Every column by its own rule."""

@@ -249,8 +249,7 @@ class MADE(nn.Module):
         Raises:
             ValueError: wrong width, or values outside the support.
         """
-        conditionals = self.likelihood.distribution(self(x, context), validate_args=False)  # forward() has checked x
-        return conditionals.log_prob(x).sum(-1)
+        return self.likelihood.log_conditionals(self(x, context), x).sum(-1)  # forward() has checked x
 
     def loss(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Mean negative log-likelihood of a batch in nats, a scalar: what training minimises."""

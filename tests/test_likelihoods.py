@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
+import made
 from made import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
 from made.likelihoods import KINDS, Likelihood, from_config, to_config
 
@@ -424,3 +425,12 @@ def test_likelihoods_are_plain_values():
 def test_the_base_class_leaves_the_rest_to_its_children(call):
     with pytest.raises(NotImplementedError):
         getattr(Likelihood(), call)(*[torch.zeros(1)] * (2 if call == "sample" else 1))
+
+
+@pytest.mark.parametrize("likelihood", [DiscretizedLogistic(256), Columns([DiscretizedLogistic(256), Gaussian()])])
+def test_a_log_probability_computes_only_the_level_that_is_asked_for(likelihood, monkeypatch):
+    model, x = made.MADE(2, (4,), likelihood=likelihood), torch.tensor([[3.0, 7.0]])
+    expected = model.conditionals(x).log_prob(x).sum(-1)
+    monkeypatch.delattr(DiscretizedLogistic, "log_masses")
+    assert torch.allclose(model.log_prob(x), expected)
+    assert torch.allclose(likelihood.log_prob(model(x), x), expected)

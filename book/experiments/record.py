@@ -1,9 +1,12 @@
-"""Write the result of an experiment: what was run, with what, where, for how long, and what came out."""
+"""Run an experiment and write its result: what was run, with what, where, for how long, and what came out."""
 
+import argparse
 import json
 import os
 import platform
+import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy
@@ -36,3 +39,37 @@ def processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def main(
+    name: str,
+    description: str,
+    config: dict,
+    toy: dict,
+    jobs: Callable[[dict, dict], Iterable[tuple[str, Callable[[], dict]]]],
+    expected: str,
+) -> None:
+    """The command line of an experiment that consists of many runs.
+
+    Every run is written to ``name.json`` as soon as it is done, and skipped when the script is started again with the
+    same configuration. ``jobs(config, runs)`` gives the name of every run and a function that does it; it may look at
+    the runs that are done already.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toy", action="store_true", help="a few seconds, into a temporary folder")
+    folder = RESULTS
+    if parser.parse_args().toy:
+        config, folder, expected = toy, Path(tempfile.mkdtemp()), "seconds"
+    path = folder / f"{name}.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    known = before.get("config") == json.loads(json.dumps(config))
+    runs, seconds = (before["runs"], before["seconds"]) if known else ({}, 0.0)
+    print(f"{name}: {len(runs)} runs are done; all together take {expected}", flush=True)
+    for key, job in jobs(config, runs):
+        if key not in runs:
+            started = time.time()
+            runs[key] = {**job(), "seconds": round(time.time() - started, 1)}
+            seconds += time.time() - started
+            write(name, config, time.time() - seconds, folder, runs=runs)
+            print(f"{key}: {runs[key]['seconds']} s", flush=True)
+    print(path)

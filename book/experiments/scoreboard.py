@@ -1,0 +1,131 @@
+"""The paper's data sets of binary rows, and digits: settings chosen on validation rows, test rows scored once.
+
+    python book/experiments/scoreboard.py          about 60 minutes, on one core
+    python book/experiments/scoreboard.py --toy    a few seconds, into a temporary folder: only proves that it runs
+
+For each data set and each kind of training, one mask or many, a random search tries settings with one seed and writes
+down their validation scores. The best is trained again with three seeds, and only these see the test rows: in one pass
+(the mean over the masks if there are many), as a mixture of 32 masks, and as a mixture of all three networks. Every run
+is kept as soon as it is done; started again, the script goes on.
+"""
+
+import math
+import random
+
+import record
+import torch
+
+import made
+
+EXPECTED = "60 minutes"
+GRID = {
+    "hidden": [[100], [500], [1000], [500, 500]],
+    "order": ["natural", "random"],
+    "direct": [True, False],
+    "dropout": [0.0, 0.3, 0.5, 0.7],
+    "weight_decay": [0.0, 0.1, 1.0, 3.0],
+    "lr": [5e-4, 1e-3, 2e-3],
+    "batch_size": [50, 100],
+}
+MANY = {
+    "order": ["random"],
+    "degrees": ["even"],
+    "n_masks": [2, 8, 32, None],
+}
+CONFIG = {
+    "data": {"nips": {"epochs": 200}, "digits": {"epochs": 200}, "dna": {"epochs": 300}, "mushrooms": {"epochs": 400}},
+    "kinds": {"one mask": GRID, "many masks": {**GRID, **MANY}},
+    "tried": 16,
+    "patience": 20,
+    "evaluated": 32,
+    "seeds": [0, 1, 2],
+}
+TOY = {**CONFIG, "data": {"digits": {"epochs": 1}}, "tried": 2, "evaluated": 4, "seeds": [0, 1]}
+
+
+def settings(grid, number, seed):
+    """Different settings drawn from a grid."""
+    dice, drawn = random.Random(seed), []
+    while len(drawn) < number:
+        setting = {name: dice.choice(values) for name, values in grid.items()}
+        if setting not in drawn:
+            drawn.append(setting)
+    return drawn
+
+
+def train(config, name, setting, seed):
+    """One model and its history."""
+    split = made.data.load(name)
+    names = ("hidden", "direct", "dropout", "order", "degrees", "n_masks")
+    model = made.MADE(split.train.shape[1], seed=seed, **{key: setting[key] for key in names if key in setting})
+    options = {key: setting[key] for key in ("lr", "weight_decay", "batch_size")}
+    options |= {"epochs": config["data"][name]["epochs"], "patience": config["patience"]}
+    return model, made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
+
+
+def each_mask(config, model, x):
+    """Log-probability of every row under every mask, shape (masks, N)."""
+    parts = []
+    for k in range(1 if model.n_masks == 1 else config["evaluated"]):
+        with made.ensemble.using(model, model.draw(k)), torch.no_grad():
+            parts.append(model.log_prob(x).double())
+    return torch.stack(parts)
+
+
+def nats(log_p):
+    """Mean and standard error of the negative log-likelihood of rows."""
+    return {"mean": round(-log_p.mean().item(), 3), "stderr": round(log_p.std().item() / math.sqrt(len(log_p)), 3)}
+
+
+def mixture(parts):
+    """Log-probability of the rows under the mixture of all parts."""
+    return parts.logsumexp(0) - math.log(len(parts))
+
+
+def search(config, name, setting):
+    """What a setting scores on the validation rows."""
+    model, history = train(config, name, setting, seed=config["seeds"][0])
+    parts = each_mask(config, model, made.data.load(name).valid)
+    return {
+        "setting": setting,
+        "valid": {"single": nats(parts.mean(0)), "mixture": nats(mixture(parts))},
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "valid_curve": [round(v, 2) for v in history.valid],
+    }
+
+
+def final(config, name, setting):
+    """Train the chosen setting with every seed, and score the test rows."""
+    split, networks, curves = made.data.load(name), [], []
+    for seed in config["seeds"]:
+        model, history = train(config, name, setting, seed)
+        networks.append(each_mask(config, model, split.test))
+        curves.append([round(v, 2) for v in history.valid])
+    return {
+        "setting": setting,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "test_rows": len(split.test),
+        "single": [nats(parts.mean(0)) for parts in networks],
+        "mixture": [nats(mixture(parts)) for parts in networks],
+        "three networks": nats(mixture(torch.cat(networks))),
+        "valid_curves": curves,
+    }
+
+
+def jobs(config, runs):
+    """Every run: its name and what does it."""
+    for name in config["data"]:
+        for kind, grid in config["kinds"].items():
+            tried = []
+            for number, setting in enumerate(settings(grid, config["tried"], seed=0)):
+                tried.append(f"{name} | {kind} | {number}")
+                yield tried[-1], lambda name=name, setting=setting: search(config, name, setting)
+            best = min(tried, key=lambda key: runs[key]["valid"]["mixture"]["mean"])
+            setting = runs[best]["setting"]
+            yield f"{name} | {kind} | chosen", lambda name=name, setting=setting: final(config, name, setting)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    record.main("scoreboard", __doc__, CONFIG, TOY, jobs, EXPECTED)
