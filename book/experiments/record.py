@@ -15,6 +15,7 @@ import torch
 import made
 
 RESULTS = Path(__file__).parent.parent / "results"
+UNFINISHED = RESULTS / "unfinished"  # checkpoints of long runs, not kept; a temporary folder at toy size
 
 
 def write(name: str, config: dict, started: float, folder: Path, **results: object) -> Path:
@@ -60,6 +61,9 @@ def main(
     folder = RESULTS
     if parser.parse_args().toy:
         config, folder, expected = toy, Path(tempfile.mkdtemp()), "seconds"
+    global UNFINISHED
+    UNFINISHED = folder / "unfinished"
+    UNFINISHED.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     known = before.get("config") == json.loads(json.dumps(config))
@@ -67,9 +71,9 @@ def main(
     print(f"{name}: {len(runs)} runs are done; all together take {expected}", flush=True)
     for key, job in jobs(config, runs):
         if key not in runs:
-            started = time.time()
-            runs[key] = {**job(), "seconds": round(time.time() - started, 1)}
-            seconds += time.time() - started
+            started = time.process_time()  # seconds of work, whatever else the machine has to do
+            runs[key] = {**job(), "seconds": round(time.process_time() - started, 1)}
+            seconds += runs[key]["seconds"]
             write(name, config, time.time() - seconds, folder, runs=runs)
             print(f"{key}: {runs[key]['seconds']} s", flush=True)
     print(path)

@@ -28,7 +28,7 @@ EXPECTED = "60 minutes"
 CONFIG = {
     "data": {
         "digits": {"hidden": [653, 653], "epochs": 60, "rows": 1197},
-        "mnist": {"hidden": [500, 500], "epochs": 20, "rows": 20000},
+        "mnist": {"hidden": [500, 500], "epochs": 12, "rows": 20000},
     },
     "range": 8000 / 784,
     "dropout": 0.1,

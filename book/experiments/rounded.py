@@ -1,0 +1,23 @@
+"""MNIST rounded to 0 and 1, as in the post: how far a larger network gets, and an ensemble of orders.
+
+    python book/experiments/rounded.py          about EXPECTED, on one core
+    python book/experiments/rounded.py --toy    a few seconds, into a temporary folder: only proves that it runs
+
+The procedure is that of ``drawn.py``, with other pixels.
+"""
+
+import drawn
+import record
+import torch
+
+EXPECTED = "80 minutes"
+CONFIG = {
+    **drawn.CONFIG,
+    "binarize": "threshold",
+    "orders": drawn.CONFIG["orders"][:3],
+}
+TOY = {**drawn.TOY, "binarize": "threshold"}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    record.main("rounded", __doc__, CONFIG, TOY, drawn.jobs, EXPECTED)
