@@ -12,8 +12,6 @@ Every run is kept as soon as it is done. A run that is interrupted goes on where
 ``book/results/unfinished``, which may be removed at the end.
 """
 
-import hashlib
-import json
 import math
 
 import record
@@ -29,7 +27,6 @@ CONFIG = {
     "settings": [
         {"hidden": [1000, 1000], "residual": True, "dropout": 0.3},
         {"hidden": [1000, 1000], "residual": True, "dropout": 0.5},
-        {"hidden": [2000], "dropout": 0.5},
     ],
     "phases": [{"lr": 1e-3, "epochs": 25}, {"lr": 2e-4, "epochs": 8}, {"lr": 5e-5, "epochs": 4}],
     "patience": 5,
@@ -39,7 +36,6 @@ CONFIG = {
         {"order": "random", "seed": 1},
         {"order": "random", "seed": 2},
         {"order": "random", "seed": 3},
-        {"order": "random", "seed": 4},
     ],
 }
 TOY = {
@@ -56,28 +52,10 @@ def load(config):
     return made.data.load(config["data"], binarize=config["binarize"], seed=config.get("draw", 0))
 
 
-def train(config, split, setting, order):
-    """One network, by all phases, and its training and validation curves."""
-    model = made.MADE(split.train.shape[1], **setting, **order)
-    rest = {"patience": config["patience"], "batch_size": config["batch_size"], "seed": order["seed"]}
-    curves, done = {"train": [], "valid": []}, []
-    for phase in config["phases"]:
-        done.append(phase)
-        what = json.dumps([config["data"], config["binarize"], setting, order, rest, done])
-        checkpoint = record.UNFINISHED / hashlib.sha256(what.encode()).hexdigest()[:16]
-        history = made.fit(
-            model, split.train, split.valid, **phase, **rest, checkpoint=checkpoint, resume=True, progress=False
-        )
-        for name, curve in curves.items():
-            curve += [round(loss, 2) for loss in getattr(history, name)]
-        print(setting, order, phase, curves["valid"][-1], flush=True)
-    return model, curves
-
-
 def network(config, setting, order):
     """Train a network; what it scores on validation rows."""
     split = load(config)
-    model, curves = train(config, split, setting, order)
+    model, curves = record.train_in_phases(config, split, setting, order)
     return {
         "setting": setting,
         "order": order,
@@ -91,7 +69,7 @@ def score(config, setting):
     """The test rows, once, under the networks of the chosen setting: each, and the mixture of all."""
     split, parts = load(config), []
     for order in config["orders"]:
-        model, _ = train(config, split, setting, order)  # at once, where the checkpoints still are
+        model, _ = record.train_in_phases(config, split, setting, order)  # at once, where the checkpoints still are
         with torch.no_grad():
             parts.append(torch.cat([model.log_prob(rows).double() for rows in split.test.split(1000)]))
     parts = torch.stack(parts)

@@ -4,19 +4,18 @@
     python book/experiments/mnist.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 Early stopping uses the validation rows only; the test rows are used once, at the end. The shipped checkpoints hold
-weights rounded to float16, and the recorded likelihoods are those of the rounded weights.
+weights rounded to float16, and the recorded likelihoods are those of the rounded weights. A run that is interrupted
+goes on where it was, from a checkpoint in the folder ``book/results/unfinished``.
 """
 
-import argparse
-import tempfile
 import time
-from pathlib import Path
 
 import record
 import torch
 
 import made
 
+EXPECTED = "36 minutes"
 CONFIG = {
     "data": "mnist",
     "binarize": "threshold",
@@ -37,24 +36,15 @@ SHIPPED = ("natural", "random")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toy", action="store_true")
-    toy = parser.parse_args().toy
-    started, config = time.time(), CONFIG
-    folder = record.RESULTS
-    if toy:
-        config = {**CONFIG, "data": "digits", "hidden": [16], "epochs": 2}
-        folder = Path(tempfile.mkdtemp())
+    toy, folder = record.begin("mnist", __doc__, EXPECTED)
+    started, config = time.time(), {**CONFIG, "data": "digits", "hidden": [16], "epochs": 2} if toy else CONFIG
     split = made.data.load(config["data"], binarize=config["binarize"])
     models = {}
     for name, options in config["models"].items():
         model = made.MADE(split.train.shape[1], config["hidden"], seed=config["seed"], **options)
-        history = made.fit(
-            model,
-            split.train,
-            split.valid,
-            **{key: config[key] for key in ("epochs", "patience", "batch_size", "lr", "seed")},
-        )
+        settings = {key: config[key] for key in ("epochs", "patience", "batch_size", "lr", "seed")}
+        resume = record.checkpoint("mnist", config["data"], config["hidden"], options, settings)
+        history = made.fit(model, split.train, split.valid, **settings, **resume)
         model.half()  # what is shipped and measured are weights rounded to float16
         if name in SHIPPED:
             model.save(folder / f"mnist_{name}.safetensors")

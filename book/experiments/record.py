@@ -1,6 +1,7 @@
 """Run an experiment and write its result: what was run, with what, where, for how long, and what came out."""
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -42,6 +43,19 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def begin(name: str, description: str, expected: str) -> tuple[bool, Path]:
+    """The command line of every experiment: whether it is to run at toy size, and the folder for what it finds."""
+    global UNFINISHED
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toy", action="store_true", help="a few seconds, into a temporary folder")
+    toy = parser.parse_args().toy
+    folder = Path(tempfile.mkdtemp()) if toy else RESULTS
+    UNFINISHED = folder / "unfinished"
+    UNFINISHED.mkdir(exist_ok=True)
+    print(f"{name}: all of it takes {'seconds' if toy else expected}", flush=True)
+    return toy, folder
+
+
 def main(
     name: str,
     description: str,
@@ -50,25 +64,19 @@ def main(
     jobs: Callable[[dict, dict], Iterable[tuple[str, Callable[[], dict]]]],
     expected: str,
 ) -> None:
-    """The command line of an experiment that consists of many runs.
+    """An experiment that consists of many runs.
 
     Every run is written to ``name.json`` as soon as it is done, and skipped when the script is started again with the
     same configuration. ``jobs(config, runs)`` gives the name of every run and a function that does it; it may look at
     the runs that are done already.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toy", action="store_true", help="a few seconds, into a temporary folder")
-    folder = RESULTS
-    if parser.parse_args().toy:
-        config, folder, expected = toy, Path(tempfile.mkdtemp()), "seconds"
-    global UNFINISHED
-    UNFINISHED = folder / "unfinished"
-    UNFINISHED.mkdir(parents=True, exist_ok=True)
+    small, folder = begin(name, description, expected)
+    config = toy if small else config
     path = folder / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     known = before.get("config") == json.loads(json.dumps(config))
     runs, seconds = (before["runs"], before["seconds"]) if known else ({}, 0.0)
-    print(f"{name}: {len(runs)} runs are done; all together take {expected}", flush=True)
+    print(f"{len(runs)} runs are done", flush=True)
     for key, job in jobs(config, runs):
         if key not in runs:
             started = time.process_time()  # seconds of work, whatever else the machine has to do
@@ -77,3 +85,28 @@ def main(
             write(name, config, time.time() - seconds, folder, runs=runs)
             print(f"{key}: {runs[key]['seconds']} s", flush=True)
     print(path)
+
+
+def checkpoint(*what: object) -> dict:
+    """Arguments by which ``made.fit`` can go on where it was; the file is named after all that decides the result."""
+    name = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
+    return {"checkpoint": UNFINISHED / name, "resume": True}
+
+
+def train_in_phases(config: dict, split: made.data.Split, setting: dict, order: dict) -> tuple[made.MADE, dict]:
+    """Train a MADE by all phases of ``config``; the network, and its training and validation curves.
+
+    Every phase has its own checkpoint. So a run that is interrupted goes on where it was, and one that is done already
+    is read.
+    """
+    model = made.MADE(split.train.shape[1], **setting, **order)
+    rest = {"patience": config["patience"], "batch_size": config["batch_size"], "seed": order["seed"]}
+    curves, done = {"train": [], "valid": []}, []
+    for phase in config["phases"]:
+        done.append(phase)
+        resume = checkpoint(config["data"], config["binarize"], setting, order, rest, done)
+        history = made.fit(model, split.train, split.valid, **phase, **rest, **resume, progress=False)
+        for name, curve in curves.items():
+            curve += [round(loss, 2) for loss in getattr(history, name)]
+        print(setting, order, phase, curves["valid"][-1], flush=True)
+    return model, curves

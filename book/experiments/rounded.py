@@ -3,7 +3,7 @@
     python book/experiments/rounded.py          about EXPECTED, on one core
     python book/experiments/rounded.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
-The procedure is that of ``drawn.py``, with other pixels.
+The procedure is that of ``drawn.py``, with other pixels, a single setting and two orders.
 """
 
 import drawn
@@ -14,7 +14,8 @@ EXPECTED = "80 minutes"
 CONFIG = {
     **drawn.CONFIG,
     "binarize": "threshold",
-    "orders": drawn.CONFIG["orders"][:3],
+    "settings": drawn.CONFIG["settings"][:1],
+    "orders": drawn.CONFIG["orders"][:2],
 }
 TOY = {**drawn.TOY, "binarize": "threshold"}
 

@@ -64,10 +64,10 @@ def train(config, name, setting, seed):
 
 
 def each_mask(config, model, x):
-    """Log-probability of every row under every mask, shape (masks, N)."""
+    """Log-probability of every row under every mask that was trained (32 of them if there is no end), (masks, N)."""
     parts = []
-    for k in range(1 if model.n_masks == 1 else config["evaluated"]):
-        with made.ensemble.using(model, model.draw(k)), torch.no_grad():
+    for k in range(model.n_masks or config["evaluated"]):
+        with made.ensemble.using(model, model.connectivity_for(k)), torch.no_grad():
             parts.append(model.log_prob(x).double())
     return torch.stack(parts)
 
