@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
 
 MAX_CELLS, MAX_WORDS, MAX_SECONDS, MIN_EXERCISES, MIN_ALT = 45, 2600, 60, 4, 20
-BREAK_IT_CHAPTERS = {3, 4, 5, 7, 8}
+BREAK_IT_CHAPTERS = {3, 4, 5, 6, 7, 8}
 
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|Users|work)\b|\b[A-Z]:\\")
 PROGRESS = re.compile(r"\bit/s\b|\bs/it\b|\d%\||\r|Wall time|CPU times|\bper loop\b|\btqdm\b")
