@@ -294,15 +294,16 @@ function mount(place) {
     if (kind(level) === "input") {
       const fair = pick(t.outs).filter(i => net.allowed[i][unit]), leaks = pick(t.outs).filter(i => !net.allowed[i][unit])
       const head = `Input ${x(unit)}, degree ${degree}, `
-      if (leaks.length) return `${head}is seen by ${fair.length ? `outputs ${list(fair)} and ` : ""}<em>its own output</em>. That is a leak.`
+      if (leaks.length) return `${head}is seen by ${fair.length ? `${fair.length > 1 ? "outputs" : "output"} ${list(fair)} and ` : ""}<em>its own output</em>. That is a leak.`
       if (fair.length) return `${head}is seen by ${fair.length > 1 ? "outputs" : "output"} ${list(fair)}.`
       return degree === state.D ? `${head}is seen by no output: it comes last.` : `${head}is seen by no output: no path leaves it.`
     }
     const ins = pick(t.ins)
     if (kind(level) === "hidden") {
-      const outs = pick(t.outs)
+      const outs = pick(t.outs), joined = pick(t.leakIns)
+      const leak = joined.length ? ` It joins ${list(joined)} with <em>its own output</em>: a leak.` : ""
       return `Hidden unit ${unit} of layer ${level}, degree ${degree}, sees ${list(ins)} and feeds ` +
-        (outs.length ? `${outs.length > 1 ? "outputs" : "output"} ${list(outs)}.` : "no output.")
+        (outs.length ? `${outs.length > 1 ? "outputs" : "output"} ${list(outs)}.` : "no output.") + leak
     }
     const head = `Output ${x(unit)}, degree ${degree}, `
     const fair = ins.filter(j => net.allowed[unit][j]), leaks = ins.filter(j => !net.allowed[unit][j])
@@ -337,31 +338,35 @@ function mount(place) {
   function layout() {
     const widest = Math.max(...net.levels.map(layer => layer.length))
     const available = box.clientWidth - 8
-    let units, columns = []
-    if (state.arrange === "index") {
-      units = widest
-    } else { // one column per degree, as wide as the layer that has most units of this degree
-      const most = degree => Math.max(...net.levels.map(layer => layer.filter(d => d === degree).length))
+    // By degree: one column per degree, as wide as the layer with most units of this degree. `pitch` is the distance
+    // between two of them in steps; where space is short they stand closer and, so as not to touch, in a zigzag.
+    const most = degree => Math.max(1, ...net.levels.map(layer => layer.filter(d => d === degree).length))
+    const columnsAt = pitch => {
       let left = 0
-      columns = range(state.D).map(k => {
-        const width = Math.max(1, most(k + 1)) + 0.35
+      return range(state.D).map(k => {
+        const width = 1.35 + pitch * (most(k + 1) - 1)
         left += width
         return {left: left - width, width}
       })
-      units = left
     }
+    const total = columns => columns.reduce((sum, column) => sum + column.width, 0)
+    const pitch = available / total(columnsAt(1)) < 28 ? 0.6 : 1
+    const columns = state.arrange === "degree" ? columnsAt(pitch) : []
+    const units = columns.length ? total(columns) : widest
+
     const step = Math.max(LEAST_STEP, Math.min(62, available / units))
     const width = Math.max(available, step * units), radius = Math.min(16, 0.42 * step)
     const left = (width - step * units) / 2
-    const y = level => (net.levels.length - 1 - level + 0.5) * GAP
     const places = net.levels.map((layer, level) => layer.map((degree, unit) => {
+      const y = (net.levels.length - level - 0.5) * GAP
       if (state.arrange === "index") {
         const spread = step * Math.min(1.6, widest / layer.length)
-        return {x: width / 2 + (unit - (layer.length - 1) / 2) * spread, y: y(level)}
+        return {x: width / 2 + (unit - (layer.length - 1) / 2) * spread, y}
       }
-      const group = net.shown[level].filter(other => layer[other] === degree), column = columns[degree - 1]
-      const middle = column.left + column.width / 2
-      return {x: left + step * (middle + group.indexOf(unit) - (group.length - 1) / 2), y: y(level)}
+      const group = net.shown[level].filter(other => layer[other] === degree), at = group.indexOf(unit)
+      const column = columns[degree - 1], middle = column.left + column.width / 2
+      const zigzag = pitch < 1 && group.length > 1 ? 0.45 * step * (at % 2 ? 1 : -1) : 0
+      return {x: left + step * (middle + pitch * (at - (group.length - 1) / 2)), y: y + zigzag}
     }))
     const bands = columns.map((c, k) => ({x: left + step * c.left, width: step * c.width, label: k + 1}))
     return {places, bands, width, radius, height: net.levels.length * GAP + (bands.length ? 22 : 0)}
@@ -494,7 +499,9 @@ function mount(place) {
     }).join("")
     const heads = named ? columns.map((k, c) => `<text x="${pad + (c + 0.5) * size}" y="${pad - 8}" text-anchor="middle">${k}</text>`).join("") : ""
     const label = named ? `Which output (row) sees which input (column): ${kept} pairs` : `Mask ${title}: ${kept} of ${values.length * values[0].length} weights kept`
-    const note = named ? "row: output, column: input" : `${kept} of ${values.length * values[0].length} kept`
+    const legend = [["lost", "<br>dashed: allowed, but no path"], ["leak", "<br>crossed: forbidden"]]
+      .filter(([how]) => cells.includes(`"mx-${how}"`)).map(([, text]) => text).join("")
+    const note = named ? `row: output, column: input${legend}` : `${kept} of ${values.length * values[0].length} kept`
     return `<figure><svg role="img" aria-label="${label}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">${heads}${cells}</svg>
       <figcaption>${title}<small>${note}</small></figcaption></figure>`
   }
@@ -601,6 +608,7 @@ function mount(place) {
     light()
     if (focus) svg.querySelector(`[data-unit="${unit.level},${unit.unit}"]`).focus()
   }
+  // Pointing lights a unit up for a moment; a click, a tap or the keyboard chooses it.
   root.addEventListener("pointerover", event => {
     if (event.pointerType === "touch") return
     const unit = unitOf(event.target)

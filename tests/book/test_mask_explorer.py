@@ -39,6 +39,7 @@ COMPUTE = """([grid, seeds]) => grid.map(([order, hidden], n) => {
     right: [total(">", false), total(">", true)], off: [total(">=", false), total(">=", true)],
   }
 })"""
+COLOUR = "() => getComputedStyle(document.querySelector('.mx-sum b')).color"
 SET = """(control, value) => {
   if (['radio', 'checkbox'].includes(control.type)) control.checked = value !== false
   else control.value = value
@@ -243,18 +244,23 @@ def test_the_wrong_rule_is_named(explorer):
     page, _ = explorer
     assert page.inner_text(".mx-sum b") == "1.000000"
     assert "for any weights" in page.inner_text(".mx-sum")
+    calm = page.evaluate(COLOUR)
     setting(page, "rule", ">=")
     assert abs(float(page.inner_text(".mx-sum b")) - 1) > 0.1
     assert "Outputs x3, x0, x4, x1 see their own variables" in page.inner_text(".mx-sum")
-    colours = page.evaluate(
-        "() => [getComputedStyle(document.querySelector('.mx-sum b')).color, "
-        "getComputedStyle(document.querySelector('.mx-edge.mx-leak')).strokeDasharray]"
-    )
-    assert colours == ["rgb(213, 94, 0)", "8px, 4px"]
+    assert page.evaluate(COLOUR) != calm
+    leak = page.locator(".mx-edge.mx-leak").first  # orange, but also dashed and thicker
+    assert leak.evaluate("e => getComputedStyle(e).strokeDasharray") == "8px, 4px"
+    assert page.locator(".mx-who .mx-cross").count() == 4
+    assert page.inner_text(".mx-who small") == "row: output, column: input\ncrossed: forbidden"
     assert says(page) == "Output x1, degree 4, sees x3, x0, x4 and itself. That is a leak."
+    page.focus(".mx-unit[data-unit='0,1']")
+    assert says(page) == "Input x1, degree 4, is seen by output x2 and its own output. That is a leak."
+    page.focus(".mx-unit[data-unit='1,5']")
+    assert says(page).endswith("feeds outputs x1, x2. It joins x1 with its own output: a leak.")
 
 
-def test_by_degree_no_edge_leans_left(explorer):
+def test_by_degree_no_edge_leads_to_a_column_further_left(explorer):
     page, _ = explorer
     page.emulate_media(reduced_motion="reduce")
     setting(page, "degrees", "random")
