@@ -48,11 +48,12 @@ SET = """(control, value) => {
 
 
 @pytest.fixture
-def explorer(visit, base):
-    """The explorer on its own page, and the list of complaints of the browser."""
+def page(visit, base):
+    """The explorer on its own page; in the end, the browser must have had nothing to complain about."""
     page, complaints = visit(f"{base['file']}/{PAGES[0]}")
     page.wait_for_selector(".mx-unit")
-    return page, complaints
+    yield page
+    assert not complaints, complaints
 
 
 def setting(page, name, value):
@@ -71,8 +72,7 @@ def tensors(layers):
 
 
 @pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
-def test_masks_are_those_of_the_package(seeds, explorer):
-    page, complaints = explorer
+def test_masks_are_those_of_the_package(seeds, page):
     for (order, hidden), found in zip(GRID, page.evaluate(COMPUTE, [GRID, seeds]), strict=True):
         if seeds:  # the package refuses degrees that are out of range or do not follow from the order
             c = made.Connectivity(torch.tensor(order), tensors(found["degrees"]))
@@ -89,12 +89,10 @@ def test_masks_are_those_of_the_package(seeds, explorer):
         masks = [mask.double() for mask in c.masks()]
         masks[-1] = (c.degrees[0][:, None] >= c.degrees[-1][None, :]).double()
         assert found["wrong"] == (torch.linalg.multi_dot([*masks[::-1], torch.eye(len(order)).double()]) > 0).tolist()
-    assert not complaints
 
 
 @pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
-def test_total_probability(seeds, explorer):
-    page, _ = explorer
+def test_total_probability(seeds, page):
     results = page.evaluate(COMPUTE, [GRID, seeds])
     for found in results:
         assert found["right"] == pytest.approx([1, 1], abs=1e-12)
@@ -105,8 +103,7 @@ def test_total_probability(seeds, explorer):
     assert {len(found["degrees"][0]) for found in results} == set(ORDERS)
 
 
-def test_random_orders_are_permutations_and_seeds_matter(explorer):
-    page, _ = explorer
+def test_random_orders_are_permutations_and_seeds_matter(page):
     script = "() => [...Array(50).keys()].map(s => maskExplorer.randomOrder(6, maskExplorer.randomFrom(s)))"
     orders = page.evaluate(script)
     assert all(sorted(order) == list(range(6)) for order in orders)
@@ -126,13 +123,11 @@ def test_random_orders_are_permutations_and_seeds_matter(explorer):
         ("a b c", {"error": "“a” is no variable: they are numbered 0 to 2."}),
     ],
 )
-def test_orders_as_typed(text, answer, explorer):
-    page, _ = explorer
+def test_orders_as_typed(text, answer, page):
     assert page.evaluate("text => maskExplorer.parseOrder(text, 3)", text) == answer
 
 
-def test_a_bad_order_is_explained_and_the_last_good_one_stays(explorer):
-    page, _ = explorer
+def test_a_bad_order_is_explained_and_the_last_good_one_stays(page):
     before = page.inner_html(".mx-matrices")
     page.fill(".mx-typed", "3 0 4 1 1")
     assert page.inner_text(".mx-error") == "1 appears twice. Name each of 0 to 4 once."
@@ -193,8 +188,7 @@ def paths(masks, ends):
 
 
 @pytest.mark.parametrize("rule", [">", ">="])
-def test_what_lights_up(rule, explorer):
-    page, _ = explorer
+def test_what_lights_up(rule, page):
     for layer in (0, 1):
         setting(page, f"width{layer}", 4)
     setting(page, "rule", rule)
@@ -221,8 +215,7 @@ def test_what_lights_up(rule, explorer):
             assert drawn(page, ".mx-lit") == fair - leak
 
 
-def test_direct_connections(explorer):
-    page, _ = explorer
+def test_direct_connections(page):
     for layer in (0, 1):
         setting(page, f"width{layer}", 1)
     assert "6 of the 10" in page.inner_text(".mx-coverage")
@@ -240,8 +233,7 @@ def test_direct_connections(explorer):
     assert page.locator(".mx-who rect.mx-leak").count() == page.locator(".mx-who .mx-cross").count() == 5
 
 
-def test_the_wrong_rule_is_named(explorer):
-    page, _ = explorer
+def test_the_wrong_rule_is_named(page):
     assert page.inner_text(".mx-sum b") == "1.000000"
     assert "for any weights" in page.inner_text(".mx-sum")
     calm = page.evaluate(COLOUR)
@@ -260,8 +252,7 @@ def test_the_wrong_rule_is_named(explorer):
     assert says(page).endswith("feeds outputs x1, x2. It joins x1 with its own output: a leak.")
 
 
-def test_by_degree_no_edge_leads_to_a_column_further_left(explorer):
-    page, _ = explorer
+def test_by_degree_no_edge_leads_to_a_column_further_left(page):
     page.emulate_media(reduced_motion="reduce")
     setting(page, "degrees", "random")
     setting(page, "arrange", "degree")
@@ -278,8 +269,7 @@ def test_by_degree_no_edge_leads_to_a_column_further_left(explorer):
             assert where[f"{level},{i}"][0] > where[f"2,{j}"][0]
 
 
-def test_by_keyboard_alone(explorer):
-    page, complaints = explorer
+def test_by_keyboard_alone(page):
     page.evaluate("document.querySelector('.mx').tabIndex = -1; document.querySelector('.mx').focus()")
 
     def focus_is(selector):
@@ -330,18 +320,15 @@ def test_by_keyboard_alone(explorer):
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Shift+Tab")  # the network is one stop, in this direction too
     assert focus_is("[data-set=D]")
-    assert not complaints
 
 
-def test_every_control_has_a_name(explorer):
-    page, _ = explorer
+def test_every_control_has_a_name(page):
     for control in page.locator(".mx :is(input, select, button)").all():
         label = control.evaluate("c => c.ariaLabel || c.labels?.[0]?.textContent.trim() || c.textContent.trim()")
         assert label, control.evaluate("c => c.outerHTML")
 
 
-def test_pointing_is_for_a_moment_and_a_click_stays(explorer):
-    page, _ = explorer
+def test_pointing_is_for_a_moment_and_a_click_stays(page):
     page.hover(".mx-unit[data-unit='0,2'] .mx-disc")
     assert says(page) == "Input x2, degree 5, is seen by no output: it comes last."
     page.mouse.move(1, 1)
@@ -349,6 +336,9 @@ def test_pointing_is_for_a_moment_and_a_click_stays(explorer):
     page.click(".mx-unit[data-unit='0,3'] .mx-disc")
     page.mouse.move(1, 1)
     assert says(page) == "Input x3, degree 1, is seen by outputs x0, x4, x1, x2."
+    page.click(".mx-who .mx-row[data-unit='3,4'] >> nth=0")
+    page.mouse.move(1, 1)
+    assert says(page) == "Output x4, degree 3, sees x3, x0."
 
 
 @pytest.mark.parametrize("arrange", ["index", "degree"])
