@@ -23,7 +23,7 @@ test: $(ENV)  ## lint, types, unit tests, doctests, and every notebook against i
 	$(BIN)/python -m pytest -m "not browser"
 
 browser: $(ENV)  ## open every page of the built book in Chromium (after `make book`)
-	$(BIN)/python -m pytest -m browser -n 0 tests/book/test_browser.py
+	$(BIN)/python -m pytest -m browser -n 0 tests/book
 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/execute.py

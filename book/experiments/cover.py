@@ -1,4 +1,4 @@
-"""Draw the picture of samples for the README and the landing page: python book/experiments/cover.py"""
+"""Draw the pictures that no chapter draws: python book/experiments/cover.py"""
 
 from pathlib import Path
 
@@ -13,7 +13,15 @@ def main() -> None:
     model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors").float()
     samples = model.sample(40, generator=torch.Generator().manual_seed(1))
     fig = made.show.images(samples, columns=10, scale=0.8)
-    fig.savefig(BOOK / "static" / "samples.png", dpi=100, metadata={"Software": None})
+    save(fig, "samples.png")  # README and landing page
+
+    # What the mask explorer shows first, for readers without JavaScript.
+    connectivity = made.Connectivity.create(5, (6, 6), order=torch.tensor([3, 0, 4, 1, 2]))
+    save(made.show.network(connectivity, highlight=1), "mask_explorer.png")
+
+
+def save(fig, name: str) -> None:
+    fig.savefig(BOOK / "static" / name, dpi=100, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,365 @@
+"""The mask explorer in Chromium: its masks are those of `made.masks`, and it works by keyboard, without colour, small.
+
+Needs `make book` first, like `test_browser`, from which the fixtures come.
+"""
+
+import itertools
+
+import pytest
+import test_browser as shared
+import torch
+
+import made
+
+pytestmark = pytest.mark.browser
+
+built, browser, base, watched, visit = shared.built, shared.browser, shared.base, shared.watched, shared.visit
+
+PAGES = ["book/mask_explorer.html", "book/04_made.html"]
+HIDDEN = [(1,), (4,), (12,), (6, 6), (3, 5), (7, 2, 12)]
+# None of the longer ones is its own inverse, so that an order cannot pass for its degrees.
+ORDERS = {
+    2: [[0, 1], [1, 0]],
+    3: [[2, 0, 1]],
+    4: [[0, 1, 2, 3], [2, 0, 3, 1]],
+    5: [[3, 0, 4, 1, 2]],
+    8: [[7, 6, 5, 4, 3, 2, 1, 0], [5, 2, 7, 0, 3, 6, 1, 4]],
+}
+GRID = [(order, hidden) for orders in ORDERS.values() for order in orders for hidden in HIDDEN]
+
+# Everything the explorer computes for a list of [order, hidden], with even degrees, or with random ones from seeds.
+COMPUTE = """([grid, seeds]) => grid.map(([order, hidden], n) => {
+  const m = window.maskExplorer, D = order.length
+  const inner = seeds ? m.randomDegrees(D, hidden, m.randomFrom(n)) : m.evenDegrees(D, hidden)
+  const degrees = [m.degreesFromOrder(order), ...inner]
+  const total = (rule, direct) => m.totalProbability(degrees, {rule, direct, seed: n})
+  return {
+    degrees, masks: m.buildMasks(degrees), direct: m.directMask(degrees), reachable: m.reachable(degrees),
+    wrong: m.reachable(degrees, ">="), coverage: m.coverage(degrees), coverageDirect: m.coverage(degrees, true),
+    right: [total(">", false), total(">", true)], off: [total(">=", false), total(">=", true)],
+  }
+})"""
+COLOUR = "() => getComputedStyle(document.querySelector('.mx-sum b')).color"
+SET = """(control, value) => {
+  if (['radio', 'checkbox'].includes(control.type)) control.checked = value !== false
+  else control.value = value
+  control.dispatchEvent(new Event('input', {bubbles: true}))
+}"""
+
+
+@pytest.fixture
+def page(visit, base):
+    """The explorer on its own page; in the end, the browser must have had nothing to complain about."""
+    page, complaints = visit(f"{base['file']}/{PAGES[0]}")
+    page.wait_for_selector(".mx-unit")
+    yield page
+    assert not complaints, complaints
+
+
+def setting(page, name, value):
+    control = f"[data-set={name}]"
+    if page.eval_on_selector(control, "c => c.type") == "radio":
+        control += f"[value='{value}']"
+    page.eval_on_selector(control, SET, value)
+
+
+def says(page):
+    return page.inner_text(".mx-says")
+
+
+def tensors(layers):
+    return tuple(torch.tensor(layer) for layer in layers)
+
+
+@pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
+def test_masks_are_those_of_the_package(seeds, page):
+    for (order, hidden), found in zip(GRID, page.evaluate(COMPUTE, [GRID, seeds]), strict=True):
+        if seeds:  # the package refuses degrees that are out of range or do not follow from the order
+            c = made.Connectivity(torch.tensor(order), tensors(found["degrees"]))
+            lows = [1, *(int(layer.min()) for layer in c.degrees[1:])]
+            assert all(int(layer.min()) >= low for layer, low in zip(c.degrees[1:], lows, strict=False))
+        else:
+            c = made.Connectivity.create(len(order), hidden, order=torch.tensor(order))
+            assert found["degrees"] == [layer.tolist() for layer in c.degrees]
+        assert found["masks"] == [mask.tolist() for mask in c.masks()]
+        assert found["direct"] == c.direct_mask().tolist()
+        assert found["reachable"] == c.reachable().tolist()
+        assert found["coverage"] == pytest.approx(c.coverage(), abs=1e-15)
+        assert found["coverageDirect"] == c.coverage(direct=True) == 1
+        masks = [mask.double() for mask in c.masks()]
+        masks[-1] = (c.degrees[0][:, None] >= c.degrees[-1][None, :]).double()
+        assert found["wrong"] == (torch.linalg.multi_dot([*masks[::-1], torch.eye(len(order)).double()]) > 0).tolist()
+
+
+@pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
+def test_total_probability(seeds, page):
+    results = page.evaluate(COMPUTE, [GRID, seeds])
+    for found in results:
+        assert found["right"] == pytest.approx([1, 1], abs=1e-12)
+        leaks = any(found["wrong"][i][i] for i in range(len(found["wrong"])))
+        assert leaks or seeds, "with even degrees some path always leads back"
+        assert leaks == (abs(found["off"][0] - 1) > 1e-3)
+        assert abs(found["off"][1] - 1) > 1e-3
+    assert {len(found["degrees"][0]) for found in results} == set(ORDERS)
+
+
+def test_random_orders_are_permutations_and_seeds_matter(page):
+    script = "() => [...Array(50).keys()].map(s => maskExplorer.randomOrder(6, maskExplorer.randomFrom(s)))"
+    orders = page.evaluate(script)
+    assert all(sorted(order) == list(range(6)) for order in orders)
+    assert len(set(map(tuple, orders))) > 40
+    assert page.evaluate(script) == orders
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("2 0 1", {"order": [2, 0, 1]}),
+        ("[2, 0, 1]", {"order": [2, 0, 1]}),
+        ("2 0 0", {"error": "0 appears twice. Name each of 0 to 2 once."}),
+        ("2 0", {"error": "1 is missing. Name each of 0 to 2 once."}),
+        ("", {"error": "0, 1, 2 are missing. Name each of 0 to 2 once."}),
+        ("1 2 3", {"error": "“3” is no variable: they are numbered 0 to 2."}),
+        ("a b c", {"error": "“a” is no variable: they are numbered 0 to 2."}),
+    ],
+)
+def test_orders_as_typed(text, answer, page):
+    assert page.evaluate("text => maskExplorer.parseOrder(text, 3)", text) == answer
+
+
+def test_a_bad_order_is_explained_and_the_last_good_one_stays(page):
+    before = page.inner_html(".mx-matrices")
+    page.fill(".mx-typed", "3 0 4 1 1")
+    assert page.inner_text(".mx-error") == "1 appears twice. Name each of 0 to 4 once."
+    assert page.get_attribute(".mx-typed", "aria-invalid") == "true"
+    assert page.inner_html(".mx-matrices") == before
+    page.fill(".mx-typed", "4 3 0 1 2")
+    assert page.inner_text(".mx-error") == ""
+    assert page.inner_html(".mx-matrices") != before
+    assert page.eval_on_selector("[data-set=orderKind]", "c => c.value") == "typed"
+    setting(page, "D", 7)
+    assert page.input_value(".mx-typed") == "4 3 0 1 2 5 6"
+    setting(page, "D", 3)
+    assert page.input_value(".mx-typed") == "0 1 2"
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_the_picture_gives_way_to_the_explorer(name, scheme, visit, base):
+    page, complaints = visit(f"{base[scheme]}/{name}")
+    assert page.locator(".mx").count() == 1
+    assert page.locator("img[src*=mask_explorer]").count() == 0
+    assert page.locator(".mx-unit").count() == 5 + 6 + 6 + 5
+    assert not complaints, complaints
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_javascript_the_picture_stays(name, browser, base):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{base['file']}/{name}")
+    picture = page.locator("img[src*=mask_explorer]")
+    assert picture.is_visible()
+    assert picture.bounding_box()["height"] > 200
+    assert "outputs" in picture.get_attribute("alt")
+    assert page.locator(".mx").count() == 0
+    context.close()
+
+
+def drawn(page, kind):
+    """Ends of the edges drawn in a style, as ((level, unit), (level, unit))."""
+    script = "edges => edges.map(e => [e.dataset.from, e.dataset.to].map(end => end.split(',').map(Number)))"
+    return {(tuple(a), tuple(b)) for a, b in page.eval_on_selector_all(f".mx-edge{kind}", script)}
+
+
+def edges_of(masks):
+    """The same, from masks."""
+    return {((level, j), (level + 1, i)) for level, mask in enumerate(masks) for i, j in mask.nonzero().tolist()}
+
+
+def paths(masks, ends):
+    """All edges on some path from input j to output i, for the pairs (i, j) in `ends`, found by walking every path."""
+    used = set()
+    for path in itertools.product(*(range(mask.shape[1]) for mask in masks), range(len(masks[-1]))):
+        if all(mask[b, a] for mask, a, b in zip(masks, path, path[1:], strict=False)) and (path[-1], path[0]) in ends:
+            steps = list(enumerate(path))
+            used |= set(itertools.pairwise(steps))
+    return used
+
+
+@pytest.mark.parametrize("rule", [">", ">="])
+def test_what_lights_up(rule, page):
+    for layer in (0, 1):
+        setting(page, f"width{layer}", 4)
+    setting(page, "rule", rule)
+    c = made.Connectivity.create(5, (4, 4), order=torch.tensor([3, 0, 4, 1, 2]))
+    masks, d = c.masks(), c.degrees[0].tolist()
+    if rule == ">=":
+        masks[-1] = c.degrees[0][:, None] >= c.degrees[-1][None, :]
+    assert drawn(page, "") == edges_of(masks)
+    levels = [*c.degrees, c.degrees[0]]
+    for level, degrees in enumerate(levels):
+        for unit in range(len(degrees)):
+            page.focus(f".mx-unit[data-unit='{level},{unit}']")
+            through = [mask.clone() for mask in masks]
+            if level:
+                through[level - 1][torch.arange(len(degrees)) != unit] = False
+            else:
+                through[0][:, torch.arange(5) != unit] = False
+            leak = paths(through, {(i, j) for i in range(5) for j in range(5) if d[i] <= d[j]})
+            assert drawn(page, ".mx-leak") == leak
+            # Below the unit: what it sees, even if no output hears it. Above: who hears it, even if it sees nothing.
+            fair = paths(through[:level], {(unit, j) for j in range(5)}) if level else set()
+            above = paths(through[level:], {(i, unit) for i in range(5)}) if level < 3 else set()
+            fair |= {((a + level, j), (b + level, i)) for (a, j), (b, i) in above}
+            assert drawn(page, ".mx-lit") == fair - leak
+
+
+def test_direct_connections(page):
+    for layer in (0, 1):
+        setting(page, f"width{layer}", 1)
+    assert "6 of the 10" in page.inner_text(".mx-coverage")
+    assert page.locator(".mx-who .mx-lost").count() == 4
+    assert says(page) == "Output x1, degree 4, sees x3, x0. It may see x4 too, but no path leads there."
+    setting(page, "direct", True)
+    assert page.inner_text(".mx-coverage b") == "100 %"
+    assert page.locator(".mx-who .mx-lost").count() == 0
+    assert says(page) == "Output x1, degree 4, sees x3, x0, x4."
+    assert page.locator(".mx-direct").count() == 10
+    assert page.locator(".mx-direct.mx-lit").count() == 3
+    setting(page, "rule", ">=")
+    assert page.locator(".mx-direct").count() == 15
+    assert page.locator(".mx-direct.mx-leak").count() == 1
+    assert page.locator(".mx-who rect.mx-leak").count() == page.locator(".mx-who .mx-cross").count() == 5
+
+
+def test_the_wrong_rule_is_named(page):
+    assert page.inner_text(".mx-sum b") == "1.000000"
+    assert "for any weights" in page.inner_text(".mx-sum")
+    calm = page.evaluate(COLOUR)
+    setting(page, "rule", ">=")
+    assert abs(float(page.inner_text(".mx-sum b")) - 1) > 0.1
+    assert "Outputs x3, x0, x4, x1 see their own variables" in page.inner_text(".mx-sum")
+    assert page.evaluate(COLOUR) != calm
+    leak = page.locator(".mx-edge.mx-leak").first  # orange, but also dashed and thicker
+    assert leak.evaluate("e => getComputedStyle(e).strokeDasharray") == "8px, 4px"
+    assert page.locator(".mx-who .mx-cross").count() == 4
+    assert page.inner_text(".mx-who small") == "row: output, column: input\ncrossed: forbidden"
+    assert says(page) == "Output x1, degree 4, sees x3, x0, x4 and itself. That is a leak."
+    page.focus(".mx-unit[data-unit='0,1']")
+    assert says(page) == "Input x1, degree 4, is seen by output x2 and its own output. That is a leak."
+    page.focus(".mx-unit[data-unit='1,5']")
+    assert says(page).endswith("feeds outputs x1, x2. It joins x1 with its own output: a leak.")
+
+
+def test_by_degree_no_edge_leads_to_a_column_further_left(page):
+    page.emulate_media(reduced_motion="reduce")
+    setting(page, "degrees", "random")
+    setting(page, "arrange", "degree")
+    where = page.eval_on_selector_all(
+        ".mx-unit",
+        "units => Object.fromEntries(units.map(u => [u.dataset.unit, [u.transform.baseVal[0].matrix.e, "
+        "Number(u.querySelector('.mx-degree').textContent)]]))",
+    )
+    page.emulate_media(reduced_motion="no-preference")
+    for (_, a), (_, b) in itertools.product(where.items(), repeat=2):
+        assert a[1] >= b[1] or a[0] < b[0]
+    for (_, j), (level, i) in drawn(page, ""):
+        if level == 3:
+            assert where[f"{level},{i}"][0] > where[f"2,{j}"][0]
+
+
+def test_by_keyboard_alone(page):
+    page.evaluate("document.querySelector('.mx').tabIndex = -1; document.querySelector('.mx').focus()")
+
+    def focus_is(selector):
+        return page.evaluate("s => document.activeElement.matches(s)", selector)
+
+    def tab_to(selector):
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if focus_is(selector):
+                return
+        raise AssertionError(f"Tab never reaches {selector}")
+
+    tab_to("[data-set=layers]")
+    tab_to("[data-set=orderKind]")
+    tab_to(".mx-typed")
+    tab_to("[data-set=degrees]")
+    tab_to("[data-set=seed]")
+    tab_to(".mx-again")
+    tab_to("[data-set=arrange]")
+    tab_to("[data-set=rule]")
+    tab_to("[data-set=direct]")
+    tab_to("[data-set=D]")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".mx-unit[data-unit^='0,']").count() == 4
+    assert page.input_value(".mx-typed") == "3 0 1 2"
+    tab_to(".mx-unit")
+    assert focus_is("[aria-label='output x1, degree 3']")
+    assert says(page) == "Output x1, degree 3, sees x3, x0."
+    ring = "getComputedStyle(document.activeElement.querySelector('.mx-ring')).stroke"
+    assert page.evaluate(ring) == "rgb(31, 35, 40)"
+    page.keyboard.press("ArrowRight")
+    assert says(page) == "Output x2, degree 4, sees x3, x0, x1."
+    page.keyboard.press("End")
+    assert says(page) == "Output x3, degree 1, sees nothing: it comes first."
+    page.keyboard.press("ArrowRight")  # the row ends here
+    assert focus_is("[aria-label='output x3, degree 1']")
+    page.keyboard.press("ArrowDown")
+    assert says(page).startswith("Hidden unit ")
+    page.keyboard.press("Home")
+    assert says(page) == "Hidden unit 0 of layer 2, degree 1, sees x3 and feeds outputs x0, x1, x2."
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert says(page) == "Input x0, degree 2, is seen by outputs x1, x2."
+    assert page.evaluate("document.querySelector('.mx-says').getAttribute('aria-live')") == "polite"
+    assert page.locator(".mx-unit[tabindex='0']").count() == 1
+    page.keyboard.press("Tab")
+    assert not focus_is(".mx *")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")  # the network is one stop, in this direction too
+    assert focus_is("[data-set=D]")
+
+
+def test_every_control_has_a_name(page):
+    for control in page.locator(".mx :is(input, select, button)").all():
+        label = control.evaluate("c => c.ariaLabel || c.labels?.[0]?.textContent.trim() || c.textContent.trim()")
+        assert label, control.evaluate("c => c.outerHTML")
+
+
+def test_pointing_is_for_a_moment_and_a_click_stays(page):
+    page.hover(".mx-unit[data-unit='0,2'] .mx-disc")
+    assert says(page) == "Input x2, degree 5, is seen by no output: it comes last."
+    page.mouse.move(1, 1)
+    assert says(page).startswith("Output x1")
+    page.click(".mx-unit[data-unit='0,3'] .mx-disc")
+    page.mouse.move(1, 1)
+    assert says(page) == "Input x3, degree 1, is seen by outputs x0, x4, x1, x2."
+    page.click(".mx-who .mx-row[data-unit='3,4'] >> nth=0")
+    page.mouse.move(1, 1)
+    assert says(page) == "Output x4, degree 3, sees x3, x0."
+
+
+@pytest.mark.parametrize("arrange", ["index", "degree"])
+@pytest.mark.parametrize("name", PAGES)
+def test_fits_a_phone_at_its_largest(name, arrange, visit, base):
+    page, complaints = visit(f"{base['file']}/{name}")
+    page.set_viewport_size(shared.NARROW)
+    setting(page, "layers", 3)
+    setting(page, "D", 8)
+    for layer in range(3):
+        setting(page, f"width{layer}", 12)
+    setting(page, "direct", True)
+    setting(page, "arrange", arrange)
+    for degrees, rule in itertools.product(["even", "random"], [">", ">="]):
+        setting(page, "degrees", degrees)
+        setting(page, "rule", rule)
+        assert page.locator(".mx-unit").count() == 8 + 3 * 12 + 8
+        assert page.evaluate(shared.OVERFLOW) is None
+        box = page.locator(".mx").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        sizes = page.eval_on_selector_all(".mx-degree", "all => all.map(t => parseFloat(getComputedStyle(t).fontSize))")
+        assert min(sizes) >= 8
+    assert not complaints
