@@ -49,7 +49,7 @@ def script(name, model, starters):
     if not simple or config["context_features"] or config["degrees"] != "even":
         raise ValueError(f"{name} must be a Bernoulli model of ReLU units, even degrees and direct connections")
     if not (model.order_agnostic or config["order"] == "natural"):
-        raise ValueError(f'{name} must have the natural order or be trained for any, got order={config["order"]!r}')
+        raise ValueError(f"{name} must have the natural order or be trained for any, got order={config['order']!r}")
     network = {
         "features": model.n_features,
         "hidden": config["hidden"],

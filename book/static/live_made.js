@@ -206,13 +206,15 @@
   const SIDE = 28, D = SIDE * SIDE, CELL = 20; // CELL: screen dots per pixel
   const MODES = {
     rows: { label: "row by row", network: "natural", random: false },
-    random: { label: "random (any-order network)", network: "any_order", random: true },
-    anyRows: { label: "row by row (any-order network)", network: "any_order", random: false },
+    random: { label: "random, any-order network", network: "any_order", random: true },
+    anyRows: { label: "row by row, any-order network", network: "any_order", random: false },
   };
+  const TALLEST = 5; // nats, the height of the strip of surprises
   const AT_ONCE = 100; // the right end of the speed slider
   const pixelsPerSecond = (speed) => (speed >= AT_ONCE ? 1e9 : 2 * 1000 ** (speed / AT_ONCE));
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const nats = (value) => `${value.toFixed(1).replace("-", "\u2212")} nats`;
+  const short = (value) => value.toFixed(1).replace("-", "\u2212");
+  const nats = (value) => `${short(value)} nats`;
   const place = (i) => `row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}`;
 
   /** A new element: element("button", { type: "button", onclick }, "text", child, ...). */
@@ -231,7 +233,8 @@
     const given = new Int8Array(D).fill(-1); // 0 or 1 where the reader decides, -1 where the network does
     let walk = null; // null until a network has been loaded
     let steps = []; // what drawNext said at each step
-    let mode = "rows", seed = 0, temperature = 1, tool = "ink";
+    let mode = "rows", temperature = 1, tool = "ink";
+    let seed = 13, nextSeed = seed; // 13 begins with a good one
     let uniforms, baseOrder;
     let playing = false, owed = 0, before = 0; // pixels owed to the reader, time of the last frame
     let cursor = 14 * SIDE + 14;
@@ -261,7 +264,7 @@
     const strip = canvas(D * 2, 112, "The surprise of each pixel, in the order of drawing");
 
     const timeline = slider(0, D, 1, 0, () => { pause(); withNetwork(() => goTo(timeline.valueAsNumber)); });
-    const timeText = element("output");
+    const timeText = element("b", { className: "value" });
     const coinFill = element("i"), coinMark = element("b");
     const coinText = element("span");
     const total = element("strong"), parts = element("span");
@@ -271,9 +274,9 @@
     const tools = ["ink", "white", "erase"].map((name) => element("label", {},
       element("input", { type: "radio", name: "live-made-tool", value: name, checked: name === tool,
         onchange: () => { tool = name; } }), element("span", {}, name)));
-    const clearButton = button("Clear", () => { given.fill(-1); restart(); say("The page is empty."); });
+    const clearButton = button("Clear", () => { given.fill(-1); restart(); say("The paper is empty."); });
     const rows = slider(0, SIDE, 1, 0, () => keepRows(rows.valueAsNumber));
-    const rowsText = element("output");
+    const rowsText = element("b", { className: "value" });
     const rowsControl = element("label", { className: "field" }, element("span", {}, "Rows given ", rowsText), rows);
     const scattered = uniformNumbers(D, generator(0));
     const hide = (text, hidden) => button(text, () => eraseWhere(hidden));
@@ -288,29 +291,31 @@
     const orderSelect = element("select", { onchange: () => changeMode(orderSelect.value) },
       ...Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label)));
     const speed = slider(0, AT_ONCE, 1, 70, () => showSettings());
-    const speedText = element("output");
+    const speedText = element("b", { className: "value" });
     const warmth = slider(0.5, 1.5, 0.05, 1, () => { temperature = warmth.valueAsNumber; showSettings(); replay(); });
-    const warmthText = element("output");
-    const seedInput = element("input", { type: "number", min: 0, max: 999999, step: 1, value: 1, inputMode: "numeric",
+    const warmthText = element("b", { className: "value" });
+    const seedInput = element("input", { type: "number", min: 0, max: 999999, step: 1, inputMode: "numeric",
       onchange: () => { seed = Math.max(0, Math.floor(seedInput.valueAsNumber || 0)); newNumbers(); withNetwork(() => { goTo(0); play(); }); } });
 
     const field = (text, value, control) => element("label", { className: "field" }, element("span", {}, text, " ", value), control);
-    const figure = (picture, ...caption) => element("figure", {}, picture, element("figcaption", {}, ...caption));
+    const view = (picture, ...caption) => element("div", {}, picture, element("div", { className: "caption" }, ...caption));
     const widget = element("section", { className: "live-made", "aria-label": "Live MADE" },
       element("div", { className: "bar" }, drawButton, completeButton,
         element("div", { className: "group", role: "group", "aria-label": "Playback" }, playButton, stepButton, againButton)),
-      element("div", { className: "views" },
-        figure(paper, element("div", { className: "group", role: "radiogroup", "aria-label": "Tool" }, ...tools, clearButton)),
-        figure(heat, element("span", { className: "legend" }, "0", element("i"), "1"), " probability of ink, given what came before"),
-        figure(orderMap, "order: light first")),
-      field("Pixel", timeText, timeline),
-      element("div", { className: "coin" }, element("div", { className: "track", "aria-hidden": "true" }, coinFill, coinMark), coinText),
-      element("div", { className: "score" }, element("p", {}, total, " ", parts), strip,
-        element("p", { className: "note" }, "Each bar is the surprise of one pixel, \u2212log p. Together they make \u2212log p(x).")),
       status, whereabouts,
+      element("div", { className: "views" },
+        view(paper, element("div", { className: "group", role: "radiogroup", "aria-label": "Tool" }, ...tools, clearButton)),
+        view(heat, "probability of ink, given what came before: ", element("span", { className: "legend" }, "0", element("i"), "1"))),
+      element("div", { className: "coin" }, coinText,
+        element("div", { className: "track", "aria-hidden": "true" }, coinFill, coinMark)),
+      element("p", {}, total, " ", parts),
+      strip,
+      element("p", { className: "note" }, `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`),
+      field("Pixel", timeText, timeline),
       element("div", { className: "settings" },
-        field("Order", "", orderSelect), field("Speed", speedText, speed),
-        field("Temperature", warmthText, warmth), field("Seed", "", seedInput)),
+        view(orderMap, "light first"),
+        element("div", {}, field("Order", "", orderSelect), field("Seed", "", seedInput)),
+        element("div", {}, field("Speed", speedText, speed), field("Temperature", warmthText, warmth))),
       element("div", { className: "hand" }, rowsControl, hideControls, starters));
 
     // -- the network
@@ -364,6 +369,7 @@
       }
       const stop = Math.min(D, Math.max(t, knownCount()));
       while (walk.t < stop) steps.push(drawNext(walk, uniforms, given, temperature));
+      if (walk.t > knownCount()) nextSeed = seed + 1;
       if (finished()) pause();
       render();
     }
@@ -381,7 +387,7 @@
       if (fresh) given.fill(-1);
       withNetwork(() => {
         if (knownCount() === D) return say("Nothing is missing. Erase something first.");
-        seed += 1;
+        seed = nextSeed;
         newNumbers();
         play();
       });
@@ -473,10 +479,10 @@
 
     function eraseWhere(hidden) {
       adopt();
-      if (knownCount() === 0) return say("The page is empty: draw a digit first, or start from one below.");
+      if (knownCount() === 0) return say("The paper is empty: draw a digit first, or start from one below.");
       given.forEach((_, i) => { if (hidden(i)) given[i] = -1; });
       touched();
-      say("Erased. The heat map shows what the network expects there. \u201cComplete\u201d draws it.");
+      say("The heat map shows what the network expects. Now complete it.");
     }
 
     function showStarters() {
@@ -608,7 +614,7 @@
       const bars = strip.getContext("2d");
       bars.clearRect(0, 0, strip.width, strip.height);
       steps.forEach((step, t) => {
-        const height = Math.min(1, -step.logProb / 5) * strip.height;
+        const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
         bars.fillStyle = solid(step.known ? blue : orange);
         bars.fillRect(2 * t, strip.height - height, 2, height);
       });
@@ -637,7 +643,7 @@
       }
       const yours = score(true), drawn = score(false);
       total.textContent = `log p(${t === D ? "x" : `first ${t} pixels`}) = ${nats(yours + drawn)}`;
-      parts.textContent = knownCount() ? `(given ${nats(yours)}, drawn ${nats(drawn)}; at temperature 1)` : "(at temperature 1)";
+      parts.textContent = `(at temperature 1${knownCount() ? `; given ${short(yours)}, drawn ${short(drawn)}` : ""})`;
       const row = Math.floor(given.indexOf(-1) / SIDE);
       rows.value = knownCount() === D ? SIDE : row;
       rowsText.textContent = rows.value;
@@ -645,7 +651,7 @@
 
     function showSettings() {
       const rate = pixelsPerSecond(speed.valueAsNumber);
-      speedText.textContent = speed.valueAsNumber >= AT_ONCE ? "at once" : `${rate < 10 ? rate.toFixed(0) : Math.round(rate / 10) * 10} pixels a second`;
+      speedText.textContent = speed.valueAsNumber >= AT_ONCE ? "at once" : `${rate < 10 ? rate.toFixed(0) : Math.round(rate / 10) * 10} pixels/s`;
       speed.setAttribute("aria-valuetext", speedText.textContent);
       warmthText.textContent = temperature.toFixed(2);
       rowsControl.hidden = anyOrder();
@@ -656,6 +662,7 @@
     readColours();
     newNumbers();
     showSettings();
+    say("Press \u201cDraw a digit\u201d, or begin one on the paper.");
     new MutationObserver(() => { readColours(); render(); })
       .observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
