@@ -91,7 +91,7 @@
     return { variable, value, known, p, logit, logProb: logBernoulli(logit, value) };
   }
 
-  /** A whole image. `given` holds 0, 1, or -1 where a value is to be drawn; the order must visit the given ones first. */
+  /** A whole image. `given` holds 0, 1, or -1 where a value is to be drawn; the given ones come first in the order. */
   function sample(network, { order = naturalOrder(network.features), uniforms, given = null, temperature = 1 }) {
     const walk = begin(network, order);
     while (walk.t < order.length) drawNext(walk, uniforms, given, temperature);
@@ -245,22 +245,24 @@
     const anyOrder = () => MODES[mode].network === "any_order";
 
     // -- controls
-    const button = (text, onclick, properties = {}) => element("button", { type: "button", onclick, ...properties }, text);
-    const slider = (min, max, step, value, oninput) => element("input", { type: "range", min, max, step, value, oninput });
+    const button = (text, onclick, more = {}) => element("button", { type: "button", onclick, ...more }, text);
+    const slider = (min, max, step, value, oninput) =>
+      element("input", { type: "range", min, max, step, value, oninput });
     const canvas = (width, height, label) => element("canvas", { width, height, role: "img", "aria-label": label });
 
     const drawButton = button("Draw a digit", () => draw(true), { className: "primary" });
     const completeButton = button("Complete", () => draw(false), { title: "keep what is given, draw the rest" });
     const playButton = button("Play", () => (playing ? pause() : play()));
     const stepButton = button("Step", () => withNetwork(() => { pause(); goTo(walk.t + 1); }));
-    const againButton = button("Again", () => withNetwork(() => { goTo(0); play(); }), { title: "the same seed once more" });
+    const again = () => withNetwork(() => { goTo(0); play(); });
+    const againButton = button("Again", again, { title: "the same seed once more" });
 
     const paper = element("canvas", {
       width: SIDE * CELL, height: SIDE * CELL, tabIndex: 0, role: "application", className: "paper",
       "aria-label": "The drawing, 28 by 28 pixels. Arrow keys move the cursor, space uses the chosen tool.",
     });
     const heat = canvas(SIDE * CELL, SIDE * CELL, "Heat map: how probable ink is at each pixel");
-    const orderMap = canvas(SIDE * 4, SIDE * 4, "The order: early pixels light, late pixels dark");
+    const orderMap = canvas(SIDE * 4, SIDE * 4, "Which pixels come early and which late");
     const strip = canvas(D * 2, 112, "The surprise of each pixel, in the order of drawing");
 
     const timeline = slider(0, D, 1, 0, () => { pause(); withNetwork(() => goTo(timeline.valueAsNumber)); });
@@ -271,7 +273,7 @@
     const status = element("p", { className: "status", role: "status" });
     const whereabouts = element("p", { className: "unseen", "aria-live": "polite" });
 
-    const tools = ["ink", "white", "erase"].map((name) => element("label", {},
+    const tools = ["ink", "no ink", "erase"].map((name) => element("label", {},
       element("input", { type: "radio", name: "live-made-tool", value: name, checked: name === tool,
         onchange: () => { tool = name; } }), element("span", {}, name)));
     const clearButton = button("Clear", () => { given.fill(-1); restart(); say("The paper is empty."); });
@@ -286,7 +288,8 @@
       hide("upper half", (i) => i < D / 2),
       hide("middle", (i) => [Math.floor(i / SIDE), i % SIDE].every((v) => v >= 8 && v < 20)),
       hide("nine in ten", (i) => scattered[i] < 0.9));
-    const starters = element("div", { className: "group starters", role: "group", "aria-label": "Start from a drawing of the network" });
+    const starters = element("div",
+      { className: "group starters", role: "group", "aria-label": "Start from a drawing of the network" });
 
     const orderSelect = element("select", { onchange: () => changeMode(orderSelect.value) },
       ...Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label)));
@@ -295,31 +298,41 @@
     const warmth = slider(0.5, 1.5, 0.05, 1, () => { temperature = warmth.valueAsNumber; showSettings(); replay(); });
     const warmthText = element("b", { className: "value" });
     const seedInput = element("input", { type: "number", min: 0, max: 999999, step: 1, inputMode: "numeric",
-      onchange: () => { seed = Math.max(0, Math.floor(seedInput.valueAsNumber || 0)); newNumbers(); withNetwork(() => { goTo(0); play(); }); } });
+      onchange: () => {
+        seed = Math.max(0, Math.floor(seedInput.valueAsNumber || 0));
+        newNumbers();
+        again();
+      } });
 
-    const field = (text, value, control) => element("label", { className: "field" }, element("span", {}, text, " ", value), control);
-    const view = (picture, ...caption) => element("div", {}, picture, element("div", { className: "caption" }, ...caption));
+    const field = (text, value, control) =>
+      element("label", { className: "field" }, element("span", {}, text, " ", value), control);
+    const view = (picture, ...caption) =>
+      element("div", {}, picture, element("div", { className: "caption" }, ...caption));
     const widget = element("section", { className: "live-made", "aria-label": "Live MADE" },
       element("div", { className: "bar" }, drawButton, completeButton,
-        element("div", { className: "group", role: "group", "aria-label": "Playback" }, playButton, stepButton, againButton)),
+        element("div", { className: "group", role: "group", "aria-label": "Playback" },
+          playButton, stepButton, againButton)),
       status, whereabouts,
       element("div", { className: "views" },
-        view(paper, element("div", { className: "group", role: "radiogroup", "aria-label": "Tool" }, ...tools, clearButton)),
-        view(heat, "probability of ink, given what came before: ", element("span", { className: "legend" }, "0", element("i"), "1"))),
+        view(paper,
+          element("div", { className: "group", role: "radiogroup", "aria-label": "Tool" }, ...tools, clearButton)),
+        view(heat, "probability of ink, given what came before: ",
+          element("span", { className: "legend" }, "0", element("i"), "1"))),
       element("div", { className: "coin" }, coinText,
         element("div", { className: "track", "aria-hidden": "true" }, coinFill, coinMark)),
       element("p", {}, total, " ", parts),
       strip,
-      element("p", { className: "note" }, `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`),
+      element("p", { className: "note" },
+        `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`),
       field("Pixel", timeText, timeline),
       element("div", { className: "settings" },
-        view(orderMap, "light first"),
+        view(orderMap, element("span", { className: "legend order" }, "first", element("i"), "last")),
         element("div", {}, field("Order", "", orderSelect), field("Seed", "", seedInput)),
         element("div", {}, field("Speed", speedText, speed), field("Temperature", warmthText, warmth))),
       element("div", { className: "hand" }, rowsControl, hideControls, starters));
 
     // -- the network
-    const say = (text) => { status.textContent = text; };
+    const say = (text) => { if (status.textContent !== text) status.textContent = text; }; // a change is read aloud
 
     /** Do something as soon as the network of the current mode is there. */
     async function withNetwork(action) {
@@ -423,6 +436,7 @@
     }
 
     function pause() {
+      if (playing) say("Paused.");
       playing = false;
       playButton.textContent = "Play";
     }
@@ -443,7 +457,8 @@
     const score = (known) => steps.reduce((sum, step) => sum + (step.known === known ? step.logProb : 0), 0);
     function sayResult() {
       const drawn = D - knownCount();
-      say(`Finished: ${drawn === D ? "784 pixels" : `${drawn} missing pixels`} drawn, log p(x) = ${nats(score(true) + score(false))}.`);
+      const what = drawn === D ? `${D} pixels` : `${drawn} missing pixels`;
+      say(`Finished: ${what} drawn, log p(x) = ${nats(score(true) + score(false))}.`);
     }
 
     // -- drawing by hand: what is on the paper when it is touched counts as given
@@ -455,7 +470,7 @@
     /** Use the tool on a cell and, with a pointer, on its neighbours: a stroke is about two pixels wide. */
     function touch(cell, width) {
       const row = Math.floor(cell / SIDE), column = cell % SIDE;
-      const value = { ink: 1, white: 0, erase: -1 }[tool];
+      const value = { ink: 1, "no ink": 0, erase: -1 }[tool];
       for (let r = row; r < Math.min(SIDE, row + width); r++) {
         for (let c = column; c < Math.min(SIDE, column + width); c++) given[r * SIDE + c] = value;
       }
@@ -466,7 +481,10 @@
     }
 
     function touched() {
-      withNetwork(() => {});
+      const rest = knownCount() === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
+      const hint = () => say(`Blue is given. ${rest}`);
+      hint();
+      withNetwork(hint);
       restart();
     }
 
@@ -490,13 +508,14 @@
       starters.append(element("span", {}, "Start from"), ...Object.values(arrived)[0].starters.map((x, k) => {
         const small = element("canvas", { width: SIDE * 2, height: SIDE * 2 });
         small.digit = x;
-        return element("button", { type: "button", "aria-label": `drawing ${k + 1}`, onclick: () => {
+        const onclick = () => {
           pause();
           given.set(x);
-          if (!anyOrder()) given.fill(-1, D / 2); // the upper half
+          if (!anyOrder()) given.fill(-1, D / 2); // keep the upper half
           touched();
-          say(anyOrder() ? "Erase any part, then complete it." : "The upper half is given. \u201cComplete\u201d draws the rest.");
-        } }, small);
+          if (anyOrder()) say("Erase any part, then complete it.");
+        };
+        return element("button", { type: "button", "aria-label": `drawing ${k + 1}`, onclick }, small);
       }));
     }
 
@@ -529,7 +548,10 @@
     for (const end of ["pointerup", "pointercancel"]) paper.addEventListener(end, () => { stroke = null; });
     paper.addEventListener("keydown", (event) => {
       const row = Math.floor(cursor / SIDE), column = cursor % SIDE;
-      const moves = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1] };
+      const moves = {
+        ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
+        ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
+      };
       if (event.ctrlKey || event.altKey || event.metaKey) return;
       if (moves[event.key]) {
         const [r, c] = moves[event.key].map((v) => Math.min(SIDE - 1, Math.max(0, v)));
@@ -543,19 +565,19 @@
         touched();
       } else return;
       event.preventDefault();
-      whereabouts.textContent = `${place(cursor)}: ${["unknown", "white", "ink"][given[cursor] + 1]}`;
+      whereabouts.textContent = `${place(cursor)}: ${["unknown", "no ink", "ink"][given[cursor] + 1]}`;
     });
     for (const change of ["focus", "blur"]) paper.addEventListener(change, () => render());
 
     // -- showing
-    let colours = {};
+    const colours = {}; // red, green and blue of the names in book.css
     function readColours() {
       const style = getComputedStyle(widget);
       const parse = (name) => {
         const hex = style.getPropertyValue(name).trim();
         return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
       };
-      for (const name of ["blue", "orange", "ink", "paper", "panel", "line", "grey"]) colours[name] = parse(`--made-${name}`);
+      for (const name of ["blue", "orange", "ink", "paper", "panel", "line"]) colours[name] = parse(`--made-${name}`);
     }
     const mix = (a, b, share) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * share)).join(" ")})`;
 
@@ -576,7 +598,8 @@
     function outline(pen, i, colour, width = 3) {
       pen.strokeStyle = colour;
       pen.lineWidth = width;
-      pen.strokeRect((i % SIDE) * CELL + width / 2, Math.floor(i / SIDE) * CELL + width / 2, CELL - width, CELL - width);
+      const inset = width / 2;
+      pen.strokeRect((i % SIDE) * CELL + inset, Math.floor(i / SIDE) * CELL + inset, CELL - width, CELL - width);
     }
 
     function render() {
@@ -619,7 +642,9 @@
         bars.fillRect(2 * t, strip.height - height, 2, height);
       });
 
-      for (const small of starters.querySelectorAll("canvas")) eachCell(small, (i) => solid(small.digit[i] ? ink : white), 2);
+      for (const small of starters.querySelectorAll("canvas")) {
+        eachCell(small, (i) => solid(small.digit[i] ? ink : white), 2);
+      }
       showNumbers();
     }
 
@@ -633,12 +658,12 @@
       coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
       coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
       coinMark.hidden = !step || step.known;
-      if (!step) coinText.textContent = "A number u between 0 and 1 decides each pixel: ink if u < p.";
+      if (!step) coinText.textContent = "A random number u decides: ink if u < p.";
       else {
         const chance = `p = ${step.p.toFixed(2)}`;
         const u = uniforms[step.variable].toFixed(2);
-        const verdict = step.known ? `given: ${step.value ? "ink" : "white"}`
-          : `u = ${u} ${step.value ? "< p: ink" : "\u2265 p: white"}`;
+        const verdict = step.known ? `given: ${step.value ? "ink" : "no ink"}`
+          : `u = ${u} ${step.value ? "< p: ink" : "\u2265 p: no ink"}`;
         coinText.textContent = `${place(step.variable)}: ${chance}, ${verdict}`;
       }
       const yours = score(true), drawn = score(false);
@@ -651,7 +676,8 @@
 
     function showSettings() {
       const rate = pixelsPerSecond(speed.valueAsNumber);
-      speedText.textContent = speed.valueAsNumber >= AT_ONCE ? "at once" : `${rate < 10 ? rate.toFixed(0) : Math.round(rate / 10) * 10} pixels/s`;
+      const rounded = rate < 10 ? Math.round(rate) : 10 * Math.round(rate / 10);
+      speedText.textContent = speed.valueAsNumber >= AT_ONCE ? "at once" : `${rounded} pixels/s`;
       speed.setAttribute("aria-valuetext", speedText.textContent);
       warmthText.textContent = temperature.toFixed(2);
       rowsControl.hidden = anyOrder();

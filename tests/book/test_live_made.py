@@ -117,7 +117,8 @@ RUN = """async ({ name, order, rows, uniforms, given, temperature }) => {
   return {
     logits: rows.map(x => [...liveMade.logits(network, x, order)]),
     logProb: rows.map(x => liveMade.logProb(network, x, order)),
-    samples: uniforms.map((u, k) => [...liveMade.sample(network, { order, uniforms: u, given: given?.[k], temperature })]),
+    samples: uniforms.map((u, k) =>
+      [...liveMade.sample(network, { order, uniforms: u, given: given?.[k], temperature })]),
   }
 }"""
 
@@ -165,6 +166,24 @@ def test_samples(name, kind, part, temperature, page):
 
 
 @in_browser
+def test_the_heat_map_of_an_open_pixel_is_its_conditional_if_it_comes_next(page):
+    model = setting("any_order", "random")
+    order, x, t = model.connectivity.order, model.sample(1, generator=seeded(8)), 300
+    partial_sums = """async ([order, x, t]) => {
+      const walk = liveMade.begin(await liveMade.load("any_order"), order)
+      while (walk.t < t) liveMade.advance(walk, x[order[walk.t]])
+      return [...walk.logits]
+    }"""
+    found = page.evaluate(partial_sums, [order.tolist(), x[0].long().tolist(), t])
+    for step in (300, 301, 500, 783):
+        j, others = order[step], order[order != order[step]]
+        next_is_j = torch.cat([others[:t], j[None], others[t:]])
+        model.use(made.Connectivity.create(784, (500, 500), order=next_is_j))
+        with torch.no_grad():
+            assert abs(model(x)[0, j, 0].item() - found[j]) < 1e-4
+
+
+@in_browser
 def test_degrees_and_orders(page):
     for features, hidden in [(1, (3,)), (7, (2,)), (4, (6, 3)), (784, (500, 500)), (100, (1000,))]:
         found = page.evaluate("([n, h]) => liveMade.evenDegrees(n, h).map(d => [...d])", [features, hidden])
@@ -190,6 +209,11 @@ def test_uniform_numbers_are_uniform_and_follow_the_seed(page):
 
 
 # ---- in the browser: a reader ----------------------------------------------------------------------------------------
+
+
+STICKING_OUT = """e => [...e.querySelectorAll('*')]
+  .filter(c => c.getBoundingClientRect().right > e.getBoundingClientRect().right + 1).length"""
+SET_THEME = "theme => new Promise(r => { document.documentElement.dataset.theme = theme; setTimeout(r) })"
 
 
 def fill_speed(page, value):
@@ -250,7 +274,7 @@ def test_the_keyboard_suffices(page):
     page.get_by_role("button", name="Again").focus()
     page.keyboard.press("Enter")
     assert finish(page) == first
-    page.get_by_role("radio", name="ink").focus()
+    page.get_by_role("radio", name="ink", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("radio", name="erase").is_checked()
@@ -263,7 +287,7 @@ def test_the_keyboard_suffices(page):
     page.get_by_role("button", name="Complete").focus()
     page.keyboard.press("Enter")
     assert f"{12 * 28} missing pixels" in finish(page)
-    page.get_by_role("radio", name="ink").check(force=True)
+    page.get_by_role("radio", name="ink", exact=True).check(force=True)
     paper.focus()
     page.keyboard.press("Space")
     page.keyboard.press("ArrowLeft")
@@ -320,8 +344,8 @@ def test_painting_with_the_pointer_gives_rows_to_the_network(page):
     page.wait_for_function("() => /first 364 pixels/.test(document.querySelector('.live-made').textContent)")  # 13 rows
     inked = page.evaluate("""() => {
       const pen = document.querySelector('canvas.paper').getContext('2d')
-      const blue = (r, c) => { const [red, , b] = pen.getImageData(c * 20 + 10, r * 20 + 10, 1, 1).data; return red < 40 && b > 150 }
-      return [...Array(784).keys()].filter(i => blue(Math.floor(i / 28), i % 28)).length
+      const colour = i => pen.getImageData(i % 28 * 20 + 10, Math.floor(i / 28) * 20 + 10, 1, 1).data
+      return [...Array(784).keys()].filter(i => colour(i)[0] < 40 && colour(i)[2] > 150).length
     }""")
     assert inked == 4 + 6 * 3  # a stroke two pixels wide
 
@@ -379,15 +403,12 @@ def test_fits_a_phone_and_follows_the_theme(name, visit, base):  # noqa: F811
     corner = "[...document.querySelector('canvas.paper').getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
     brightness = []
     for theme in ("light", "dark"):
-        page.evaluate(
-            "theme => new Promise(r => { document.documentElement.dataset.theme = theme; setTimeout(r) })", theme
-        )
+        page.evaluate(SET_THEME, theme)
         brightness.append(sum(page.evaluate(corner)))
         for size in (WIDE, NARROW):
             page.set_viewport_size(size)
             assert page.evaluate(OVERFLOW) is None
-            inside = "e => [...e.querySelectorAll('*')].filter(c => c.getBoundingClientRect().right > e.getBoundingClientRect().right + 1).length"
-            assert page.locator(LIVE).evaluate(inside) == 0
+            assert page.locator(LIVE).evaluate(STICKING_OUT) == 0
     assert brightness[0] > 700 > 150 > brightness[1]
     assert not complaints
 
