@@ -33,4 +33,4 @@ benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 1
 	$(BIN)/python tests/benchmarks/speed.py
 
 clean:  ## remove the environment and everything that was built
-	rm -rf .venv _build book/static/mathjax *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv _build book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

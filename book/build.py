@@ -6,6 +6,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import live_weights
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,7 @@ def main():
     # From scratch: Sphinx does not repeat the warnings of unchanged pages, and an old page must not pass for a new one.
     shutil.rmtree(ROOT / "_build", ignore_errors=True)
     copy_mathjax(ROOT / "book" / "static" / "mathjax")
+    live_weights.main()
     # -W: warnings are errors; -n: so are references that lead nowhere; --keep-going: report all of them.
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going"]

@@ -1,0 +1,456 @@
+"""Live MADE: the networks inside the page compute what `made` computes, and a reader can play with them by keys alone.
+
+Needs `make book` first, like test_browser.py.
+"""
+
+import base64
+import importlib
+import json
+import re
+import sys
+
+import checks
+import pytest
+import torch
+from test_browser import HTML, NARROW, OVERFLOW, WIDE, base, browser, built, visit, watched  # noqa: F401
+
+import made
+
+PAGE, CHAPTER = "book/live_made.html", "book/05_generating_samples.html"
+RESULTS = checks.ROOT / "book" / "results"
+LIVE = ".live-made"
+ORDERS = [("natural", "natural"), ("any_order", "natural"), ("any_order", "random"), ("any_order", "known first")]
+in_browser = pytest.mark.browser
+
+sys.path.append(str(checks.ROOT / "book"))
+live_weights = importlib.import_module("live_weights")
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+# ---- the weights files ---------------------------------------------------------------------------------------------
+
+
+def network_in(text):
+    return json.loads(re.fullmatch(r"liveMade\.receive\(\S+, (.*)\);\n", text)[1])
+
+
+@pytest.fixture(params=["natural", "any order"])
+def small(request):
+    any_order = {"order": "random", "n_masks": None, "residual": True}
+    return made.MADE(9, (7, 7), seed=3, **(any_order if request.param == "any order" else {}))
+
+
+def test_weights_come_back_from_the_text(small):
+    stored = network_in(live_weights.script("small", small, []))
+    numbers = torch.frombuffer(bytearray(base64.b64decode(stored["weights"])), dtype=torch.float16)
+    columns = []
+    for layer, mask in zip([*small.hidden, small.output, small.direct], live_weights.kept(small), strict=True):
+        for j in range(layer.in_features):
+            columns += [layer.weight[k, j] for k in range(layer.out_features) if mask[k, j]]
+    for layer in (*small.hidden, small.output):
+        columns += list(layer.bias)
+    assert numbers.tolist() == torch.stack(columns).half().tolist()
+
+
+def test_no_weight_that_any_order_could_use_is_left_out(small):
+    kept = live_weights.kept(small)
+    for k in range(5):
+        connectivity = small.draw(k)
+        for stored, used in zip(kept, [*connectivity.masks(), connectivity.direct_mask()], strict=True):
+            assert not (used & ~stored).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"order": "random", "n_masks": None, "mask_conditioning": True}, "companion weights"),
+        ({"order": "random"}, "natural order"),
+        ({"direct": False}, "direct"),
+        ({"activation": "tanh"}, "ReLU"),
+        ({"degrees": "random"}, "even degrees"),
+        ({"context_features": 2}, "Bernoulli"),
+        ({"likelihood": made.Gaussian()}, "Bernoulli"),
+    ],
+)
+def test_what_the_page_cannot_draw_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        live_weights.script("small", made.MADE(9, (7,), **options), [])
+
+
+# ---- in the browser: the same numbers ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(visit, base):  # noqa: F811
+    page, complaints = visit(f"{base['file']}/{PAGE}")
+    yield page
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def setting(name, kind, given=None):
+    """A shipped network in double precision, under an order of the given kind."""
+    model = made.MADE.load(RESULTS / f"mnist_{name}.safetensors").double()
+    if name == "any_order":
+        order = torch.randperm(784, generator=seeded(7)) if kind != "natural" else torch.arange(784)
+        if kind == "known first":
+            known = ~given[0].isnan()
+            order = torch.cat([order[known[order]], order[~known[order]]])
+        connectivity = made.Connectivity.create(784, (500, 500), order=order)
+        assert torch.equal(connectivity.degrees[1], connectivity.degrees[2])
+        model.use(connectivity)
+    return model
+
+
+def partly_given(n, kind):
+    """Rows of which the upper half is given, or, where any order will do, a scattered third."""
+    rows = setting("natural", "natural").sample(n, generator=seeded(5))
+    unknown = torch.arange(784) >= 392 if kind == "natural" else torch.rand(784, generator=seeded(6)) > 1 / 3
+    rows[:, unknown] = torch.nan
+    return rows
+
+
+RUN = """async ({ name, order, rows, uniforms, given, temperature }) => {
+  const network = await liveMade.load(name)
+  return {
+    logits: rows.map(x => [...liveMade.logits(network, x, order)]),
+    logProb: rows.map(x => liveMade.logProb(network, x, order)),
+    samples: uniforms.map((u, k) =>
+      [...liveMade.sample(network, { order, uniforms: u, given: given?.[k], temperature })]),
+  }
+}"""
+
+
+def run(page, model, name, rows=(), uniforms=(), given=None, temperature=1.0):
+    arguments = {"name": name, "order": model.connectivity.order.tolist(), "temperature": temperature}
+    arguments |= {"rows": [row.long().tolist() for row in rows], "uniforms": [u.tolist() for u in uniforms]}
+    arguments["given"] = given if given is None else given.nan_to_num(-1).long().tolist()
+    return {key: torch.tensor(value, dtype=torch.float64) for key, value in page.evaluate(RUN, arguments).items()}
+
+
+@in_browser
+@pytest.mark.parametrize(("name", "kind"), ORDERS)
+def test_logits_and_log_prob(name, kind, page):
+    model = setting(name, kind, partly_given(1, kind))
+    noise = torch.randint(2, (3, 784), generator=seeded(2)).double()
+    rows = torch.cat([model.sample(3, generator=seeded(1)), noise, torch.ones(1, 784).double()])
+    with torch.no_grad():
+        expected = model(rows).squeeze(-1)
+        log_prob = model.log_prob(rows)
+    found = run(page, model, name, rows)
+    assert (found["logits"] - expected).abs().max() < 1e-4
+    assert (found["logProb"] - log_prob).abs().max() < 1e-3
+
+
+@in_browser
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("part", ["nothing given", "given"])
+@pytest.mark.parametrize(("name", "kind"), ORDERS)
+def test_samples(name, kind, part, temperature, page):
+    n = 4
+    given = partly_given(n, kind)
+    model = setting(name, kind, given)
+    if part == "nothing given":
+        given = torch.full((n, 784), torch.nan).double()
+    elif kind == "natural":
+        assert (~given[:, :392].isnan()).all()
+    elif kind == "random":
+        pytest.skip("a random order cannot take given pixels: they must come first")
+    u = made.sampling.uniforms(n, 784, seeded(4))
+    expected = made.sampling.sample_incremental(model, u, given, temperature)
+    assert 10 < expected.sum(1).mean() < 400
+    found = run(page, model, name, uniforms=u, given=given, temperature=temperature)["samples"]
+    assert torch.equal(found, expected)
+
+
+@in_browser
+def test_the_heat_map_of_an_open_pixel_is_its_conditional_if_it_comes_next(page):
+    model = setting("any_order", "random")
+    order, x, t = model.connectivity.order, model.sample(1, generator=seeded(8)), 300
+    partial_sums = """async ([order, x, t]) => {
+      const walk = liveMade.begin(await liveMade.load("any_order"), order)
+      while (walk.t < t) liveMade.advance(walk, x[order[walk.t]])
+      return [...walk.logits]
+    }"""
+    found = page.evaluate(partial_sums, [order.tolist(), x[0].long().tolist(), t])
+    for step in (300, 301, 500, 783):
+        j, others = order[step], order[order != order[step]]
+        next_is_j = torch.cat([others[:t], j[None], others[t:]])
+        model.use(made.Connectivity.create(784, (500, 500), order=next_is_j))
+        with torch.no_grad():
+            assert abs(model(x)[0, j, 0].item() - found[j]) < 1e-4
+
+
+@in_browser
+def test_degrees_and_orders(page):
+    for features, hidden in [(1, (3,)), (7, (2,)), (4, (6, 3)), (784, (500, 500)), (100, (1000,))]:
+        found = page.evaluate("([n, h]) => liveMade.evenDegrees(n, h).map(d => [...d])", [features, hidden])
+        assert found == [d.tolist() for d in made.masks.even_degrees(features, hidden)]
+    order = page.evaluate("[...liveMade.randomOrder(784, liveMade.generator(3))]")
+    degrees = page.evaluate("order => [...liveMade.degreesFromOrder(order)]", order)
+    assert degrees == made.masks.degrees_from_order(torch.tensor(order)).tolist()
+    given = page.evaluate("([...Array(784).keys()].map(i => i % 3 ? -1 : 1))")
+    reordered = page.evaluate("([o, g]) => [...liveMade.knownFirst(Int32Array.from(o), g)]", [order, given])
+    assert reordered == [i for i in order if i % 3 == 0] + [i for i in order if i % 3]
+
+
+@in_browser
+def test_uniform_numbers_are_uniform_and_follow_the_seed(page):
+    draw = "seed => [...liveMade.uniformNumbers(20000, liveMade.generator(seed))]"
+    u = torch.tensor(page.evaluate(draw, 1), dtype=torch.float64)
+    assert page.evaluate(draw, 1) == u.tolist() != page.evaluate(draw, 2)
+    assert u.min() > 0
+    assert u.max() < 1
+    # the largest distance between the empirical and the true distribution function exceeds this once in 1000 times
+    assert (u.sort().values - torch.arange(20000) / 20000).abs().max() < 1.95 / 20000**0.5
+    assert abs(torch.corrcoef(torch.stack([u[1:], u[:-1]]))[0, 1]) < 0.025
+
+
+# ---- in the browser: a reader ----------------------------------------------------------------------------------------
+
+
+STICKING_OUT = """e => [...e.querySelectorAll('*')]
+  .filter(c => c.getBoundingClientRect().right > e.getBoundingClientRect().right + 1).length"""
+SET_THEME = "theme => new Promise(r => { document.documentElement.dataset.theme = theme; setTimeout(r) })"
+
+
+def fill_speed(page, value):
+    page.get_by_label(re.compile("^Speed")).fill(str(value))
+
+
+def finish(page):
+    page.wait_for_function("() => /^Finished/.test(document.querySelector('.live-made .status').textContent)")
+    return page.locator(f"{LIVE} .status").inner_text()
+
+
+@in_browser
+@pytest.mark.parametrize("scheme", ["file", "http"])
+@pytest.mark.parametrize("name", [PAGE, CHAPTER])
+def test_one_click_draws_a_digit(name, scheme, visit, base):  # noqa: F811
+    page, complaints = visit(f"{base[scheme]}/{name}")
+    assert page.locator(LIVE).count() == 1
+    assert page.locator("img[src*=live_made]").count() == 0
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_function("() => /Drawing|Finished/.test(document.querySelector('.live-made .status').textContent)")
+    fill_speed(page, 100)
+    log_p = re.search(r"log p\(x\) = \u2212(\d+\.\d) nats", finish(page))
+    assert 20 < float(log_p[1]) < 150
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+@in_browser
+def test_the_first_digit_at_once_takes_less_than_a_second(page):
+    fill_speed(page, 100)
+    page.evaluate("liveMade.load('natural')")
+    ms = page.evaluate("""() => {
+      const start = performance.now(), button = document.querySelector('.live-made .primary')
+      button.click()
+      return new Promise(done => new MutationObserver(() => {
+        if (/^Finished/.test(document.querySelector('.live-made .status').textContent)) done(performance.now() - start)
+      }).observe(document.querySelector('.live-made .status'), { childList: true }))
+    }""")
+    print(f"first digit {ms:.0f} ms after the click")
+    assert ms < 1000
+
+
+@in_browser
+def test_the_keyboard_suffices(page):
+    """Draw, look at single steps, erase the lower part by keys, complete it, and paint a pixel."""
+    paper = page.locator("canvas.paper")
+    status = page.locator(f"{LIVE} .status")
+    pixels = page.get_by_label(re.compile("^Pixel"))
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").focus()
+    page.keyboard.press("Enter")
+    first = finish(page)
+    pixels.focus()
+    page.keyboard.press("Home")
+    assert pixels.input_value() == "0"
+    page.get_by_role("button", name="Step").focus()
+    page.keyboard.press("Space")
+    assert pixels.input_value() == "1"
+    page.get_by_role("button", name="Again").focus()
+    page.keyboard.press("Enter")
+    assert finish(page) == first
+    page.get_by_role("radio", name="ink", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("radio", name="erase").is_checked()
+    paper.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")  # the cursor starts in row 15
+    page.keyboard.press("Space")
+    assert "row 17, column 15: unknown" in page.locator(f"{LIVE} .unseen").inner_text()
+    assert pixels.input_value() == str(16 * 28)
+    page.get_by_role("button", name="Complete").focus()
+    page.keyboard.press("Enter")
+    assert f"{12 * 28} missing pixels" in finish(page)
+    page.get_by_role("radio", name="ink", exact=True).check(force=True)
+    paper.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowLeft")
+    assert pixels.input_value() == "784"
+    page.get_by_role("button", name="Complete").focus()
+    page.keyboard.press("Enter")
+    assert "Nothing is missing" in status.inner_text()
+    page.get_by_role("button", name="Clear").focus()
+    page.keyboard.press("Enter")
+    assert pixels.input_value() == "0"
+
+
+def right_half(page):
+    """The colours of the right half of the paper, read in the middle of each pixel."""
+    return page.evaluate("""() => {
+      const pen = document.querySelector('canvas.paper').getContext('2d'), colours = []
+      for (let r = 0; r < 28; r++) for (let c = 14; c < 28; c++)
+        colours.push(pen.getImageData(c * 20 + 5, r * 20 + 5, 1, 1).data.join())
+      return colours
+    }""")
+
+
+@in_browser
+def test_any_part_can_be_erased_and_completed_in_any_order(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    page.locator(f"{LIVE} select").select_option("random")
+    page.wait_for_function("() => document.querySelectorAll('.live-made .starters button').length > 3")
+    page.locator(".starters button").first.click()
+    before = right_half(page)
+    page.get_by_role("button", name="left half").click()
+    pixels = page.get_by_label(re.compile("^Pixel"))
+    assert pixels.input_value() == "392"
+    page.get_by_role("button", name="Complete").click()
+    assert "392 missing pixels" in finish(page)
+    assert right_half(page) == before
+    assert len(set(before)) == 2
+
+
+@in_browser
+def test_painting_with_the_pointer_gives_rows_to_the_network(page):
+    paper = page.locator("canvas.paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    at = lambda row, column: (
+        box["x"] + (column + 0.5) * box["width"] / 28,
+        box["y"] + (row + 0.5) * box["height"] / 28,
+    )
+    page.mouse.move(*at(5, 10))
+    page.mouse.down()
+    page.mouse.move(*at(11, 16))
+    page.mouse.up()
+    page.wait_for_function("() => /first 364 pixels/.test(document.querySelector('.live-made').textContent)")  # 13 rows
+    inked = page.evaluate("""() => {
+      const pen = document.querySelector('canvas.paper').getContext('2d')
+      const colour = i => pen.getImageData(i % 28 * 20 + 10, Math.floor(i / 28) * 20 + 10, 1, 1).data
+      return [...Array(784).keys()].filter(i => colour(i)[0] < 40 && colour(i)[2] > 150).length
+    }""")
+    assert inked == 4 + 6 * 3  # a stroke two pixels wide
+
+
+@in_browser
+def test_temperature_changes_the_drawing_but_not_the_numbers(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    picture = lambda: page.evaluate("document.querySelector('canvas.paper').toDataURL()")
+    warm = page.get_by_label(re.compile("^Temperature"))
+    at_one = picture()
+    warm.fill("1.5")
+    assert picture() != at_one
+    assert "at temperature 1" in page.locator(LIVE).inner_text()
+    warm.fill("1")
+    assert picture() == at_one
+    page.get_by_label("Seed").fill("99")
+    page.get_by_label("Seed").press("Enter")
+    assert picture() != at_one
+    page.get_by_label("Seed").fill("13")
+    page.get_by_label("Seed").press("Enter")
+    assert picture() == at_one
+
+
+@in_browser
+def test_the_drawing_can_be_watched_and_paused(page):
+    page.evaluate("liveMade.load('natural')")
+    pixels = page.get_by_label(re.compile("^Pixel"))
+    fill_speed(page, 50)
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_function("() => +document.querySelector('.live-made .field input').value > 3")
+    page.get_by_role("button", name="Pause").click()
+    t = int(pixels.input_value())
+    assert 3 < t < 784
+    page.evaluate("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    assert int(pixels.input_value()) == t
+
+
+@in_browser
+def test_reduced_motion_jumps_to_the_end(browser, base):  # noqa: F811
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto(f"{base['file']}/{PAGE}")
+    page.evaluate("liveMade.load('natural')")
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '0'")
+    assert page.get_by_label(re.compile("^Pixel")).input_value() == "784"
+    page.close()
+
+
+@in_browser
+@pytest.mark.parametrize("name", [PAGE, CHAPTER])
+def test_fits_a_phone_and_follows_the_theme(name, visit, base):  # noqa: F811
+    page, complaints = visit(f"{base['file']}/{name}")
+    corner = "[...document.querySelector('canvas.paper').getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
+    brightness = []
+    for theme in ("light", "dark"):
+        page.evaluate(SET_THEME, theme)
+        brightness.append(sum(page.evaluate(corner)))
+        for size in (WIDE, NARROW):
+            page.set_viewport_size(size)
+            assert page.evaluate(OVERFLOW) is None
+            assert page.locator(LIVE).evaluate(STICKING_OUT) == 0
+    assert brightness[0] > 700 > 150 > brightness[1]
+    assert not complaints
+
+
+@in_browser
+def test_every_control_has_a_name(page):
+    unnamed = """() => [...document.querySelectorAll('.live-made :is(button, input, select, canvas)')]
+      .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')?.textContent.trim()))
+      .filter(e => !e.closest('button')?.getAttribute('aria-label')).map(e => e.outerHTML)"""
+    page.evaluate("liveMade.load('natural')")
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_selector(".starters button")
+    assert page.evaluate(unnamed) == []
+
+
+@in_browser
+@pytest.mark.parametrize("name", [PAGE, CHAPTER])
+def test_without_scripts_the_picture_stays(name, browser, base):  # noqa: F811
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{base['file']}/{name}")
+    picture = page.locator("a img[src$='live_made.png']")
+    assert picture.count() == 1
+    assert picture.is_visible()
+    context.close()
+
+
+@in_browser
+def test_the_networks_are_small_and_said_to_be(built):  # noqa: F811
+    folder = HTML / "_static" / "live_weights"
+    megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
+    assert set(megabytes) == set(live_weights.NETWORKS)
+    assert sum(megabytes.values()) < 6
+    said = re.search(r"SIZES = \{ (.*?) \}", (HTML / "_static" / "live_made.js").read_text())[1]
+    assert said == ", ".join(f'{name}: "{megabytes[name]:.1f} MB"' for name in live_weights.NETWORKS)
+
+
+@in_browser
+def test_a_network_that_is_missing_is_reported(browser, base):  # noqa: F811
+    page = browser.new_page()
+    page.route("**/live_weights/*", lambda route: route.abort())
+    page.goto(f"{base['http']}/{PAGE}")
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_function("() => /could not be loaded/.test(document.querySelector('.live-made .status').textContent)")
+    page.close()
