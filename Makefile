@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 
-.PHONY: help book test browser notebooks benchmark clean
+.PHONY: help book test browser notebooks results benchmark clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -27,6 +27,10 @@ browser: $(ENV)  ## open every page of the built book in Chromium (after `make b
 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/execute.py
+
+results: $(ENV)  ## run every experiment again (hours; what is recorded already is skipped where a script says so)
+	for script in mnist masks any_order slips direct scoreboard rounded drawn; do $(BIN)/python book/experiments/$$script.py || exit 1; done
+	$(BIN)/python book/ledger.py
 
 benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,benchmark]"
