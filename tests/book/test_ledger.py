@@ -1,5 +1,6 @@
 """The ledger is complete, and says what the result files say."""
 
+import re
 import sys
 
 import checks
@@ -11,7 +12,7 @@ import ledger
 
 def headings(chapter):
     cells = checks.markdown_cells(checks.read(checks.ROOT / "book" / f"{chapter}.ipynb"))
-    return {line[3:] for cell in cells for line in cell.source.splitlines() if line.startswith("## ")}
+    return {heading for cell in cells for heading in re.findall(r"^##+ (.*)$", cell.source, re.M)}
 
 
 def test_the_page_is_what_its_script_writes():
