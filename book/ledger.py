@@ -254,7 +254,10 @@ CLAIMS = [
     Claim(
         PAPER,
         "Hidden degrees are drawn at random.",
-        lambda: f"64 units for 784 variables reach {coverage('random'):.1%} of what is allowed, evenly {coverage('even'):.1%}",
+        lambda: (
+            f"64 units for 784 variables reach {coverage('random'):.1%} of what is allowed, "
+            f"evenly spread {coverage('even'):.1%}"
+        ),
         "Spreading them evenly reaches more.",
         lambda: coverage("even") > coverage("random"),
         "04_made",
@@ -348,7 +351,8 @@ CLAIMS = [
         OTHERS,
         "Several masks bring no gain in a single pass (a public implementation).",
         lambda: (
-            f"MNIST rounded: one mask {masks('mnist', 1000, 'one mask'):.1f}, 32 orders {masks('mnist', 1000, '32 orders'):.1f}"
+            f"MNIST rounded: one mask {masks('mnist', 1000, 'one mask'):.1f}, "
+            f"32 orders {masks('mnist', 1000, '32 orders'):.1f}"
         ),
         "So we find, unless one mask overfits.",
         lambda: masks("mnist", 1000, "32 orders") > masks("mnist", 1000, "one mask"),
