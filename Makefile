@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
+PAGE := _build/html/book/index.html
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py)
 
-.PHONY: help book test browser notebooks results benchmark clean
+.PHONY: help book test browser notebooks launch lab pdf results benchmark clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -17,12 +19,17 @@ $(ENV): pyproject.toml constraints.txt
 book: $(ENV)  ## build the book and print the page to open
 	$(BIN)/python book/build.py
 
-test: $(ENV)  ## lint, types, unit tests, doctests, and every notebook against its stored outputs
+$(PAGE): $(ENV) $(SOURCES)
+	$(BIN)/python book/build.py
+
+test: $(PAGE)  ## lint, types, unit tests, doctests, every notebook against its stored outputs, every page in a browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy made
-	$(BIN)/python -m pytest -m "not browser"
+	$(BIN)/python book/chromium.py
+	$(BIN)/python -m pytest
 
-browser: $(ENV)  ## open every page of the built book in Chromium (after `make book`)
+browser: $(PAGE)  ## only the tests that open the built book in a browser
+	$(BIN)/python book/chromium.py
 	$(BIN)/python -m pytest -m browser -n 0 tests/book
 
 notebooks: $(ENV)  ## execute the chapters again, in place
@@ -31,6 +38,17 @@ notebooks: $(ENV)  ## execute the chapters again, in place
 results: $(ENV)  ## run every experiment again (hours; what is recorded already is skipped where a script says so)
 	for script in mnist masks any_order slips direct scoreboard rounded drawn; do $(BIN)/python book/experiments/$$script.py || exit 1; done
 	$(BIN)/python book/ledger.py
+
+launch: $(ENV)  ## write the address of the repository from _config.yml into the first cell of every chapter
+	$(BIN)/python book/execute.py --first-cell
+
+lab: $(ENV)  ## open the chapters in JupyterLab
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,lab]"
+	$(BIN)/jupyter lab book
+
+pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
+	$(BIN)/python book/chromium.py
+	$(BIN)/python book/pdf.py
 
 benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,benchmark]"

@@ -2,6 +2,7 @@
 
     python book/execute.py                       # all chapters
     python book/execute.py book/04_made.ipynb    # some
+    python book/execute.py --first-cell          # execute none, only bring the first code cells up to date
 
 Executing a chapter again leaves the file unchanged unless its results changed.
 """
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import launch
 import nbformat
 from nbclient import NotebookClient
 
@@ -53,6 +55,8 @@ def normalise(notebook):
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.source = launch.with_opening(first.source, *launch.repository())
     seen = set()
     for cell in notebook.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("mystnb", "tags") if key in cell.metadata}
@@ -87,7 +91,18 @@ def with_run_time(text, seconds, memory):
     return RUN_TIME.sub(line, text)
 
 
+def write_first_cells():
+    """Write the address of the repository, or none, into every chapter; keep the outputs."""
+    for path in sorted(BOOK.glob("[0-9]*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        normalise(notebook)
+        nbformat.write(notebook, path)
+    return 0
+
+
 def main(paths):
+    if paths == ["--first-cell"]:
+        return write_first_cells()
     over_budget = []
     for path in map(Path, paths or sorted(BOOK.glob("[0-9]*.ipynb"))):
         notebook = nbformat.read(path, as_version=4)

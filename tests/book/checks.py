@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pages
 from IPython.core.inputtransformer2 import TransformerManager
+from pages import DISPLAY, FENCE, INLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
@@ -18,10 +20,7 @@ BREAK_IT_CHAPTERS = {3, 4, 5, 6, 7, 8}
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|Users|work)\b|\b[A-Z]:\\")
 PROGRESS = re.compile(r"\bit/s\b|\bs/it\b|\d%\||\r|Wall time|CPU times|\bper loop\b|\btqdm\b")
 TIMING_MAGIC = re.compile(r"^\s*%%?(?:time|timeit|prun)\b", re.M)
-FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*?)$.*?^ *\1 *$", re.M | re.S)
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
-DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
-INLINE = re.compile(r"(?<![\\$])\$[^$]+\$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*)$", re.M)
 EXERCISE = re.compile(r"^(?:#{2,6} +|\*\*)Exercise (\d+)\.(\d+)(.*)$", re.M)
 RUN_TIME = re.compile(r"^\*\*Run time\.\*\* About (\d+) seconds and ([\d.]+) GB of memory", re.M)
@@ -232,9 +231,7 @@ def no_trailing_semicolons(nb, number):
 
 
 def words(nb):
-    prose = "\n".join(without_math(FENCE.sub("", cell.source)) for cell in markdown_cells(nb))
-    prose = re.sub(r"<[^>]+>|\]\([^)]*\)", " ", prose)
-    return len(re.findall(r"\w[\w'’.-]*", prose))
+    return pages.words("\n\n".join(cell.source for cell in markdown_cells(nb)))
 
 
 def small_enough(nb, number):

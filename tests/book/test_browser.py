@@ -1,33 +1,29 @@
 """Open every page of the built book in Chromium, from file:// and from a local server, wide and narrow.
 
 Needs `make book` first. Skipped where the pages or a browser are missing, unless MADE_REQUIRE_BROWSER=1.
+Chromium is started by `conftest.py`.
 """
 
-import functools
-import http.server
-import os
 import re
-import shutil
-import threading
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import checks
 import pytest
+import yaml
+from axe_playwright_python.base import AXE_SCRIPT
+from build import HTML, toc_entries
+from conftest import NARROW, OVERFLOW, WIDE
 
 pytestmark = pytest.mark.browser
 
-HTML = checks.ROOT / "_build" / "html"
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
 PAGES = [name for name in PAGES if name != "index.html"]  # it only redirects to book/index.html
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+READING_ORDER = [f"{entry}.html" for entry in toc_entries(yaml.safe_load((checks.ROOT / "_toc.yml").read_text()))]
+# Listings of source are all made alike: one stands for all.
+DIFFERENT = [name for name in PAGES if not name.startswith("_modules/made/") or name.endswith("/masks.html")]
+CHAPTERS = [f"book/{path.stem}.html" for path in checks.CHAPTERS]
 
-# Resolves once MathJax, where a page has it, has typeset everything.
-TYPESET = "async () => { if (document.querySelector('.math')) { while (!window.MathJax?.startup?.promise) "
-TYPESET += "await new Promise(r => setTimeout(r, 20)); await MathJax.startup.promise } }"
 UNTYPESET = "() => [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length"
 BROKEN_MATH = "() => [...document.querySelectorAll('mjx-merror')].map(m => m.textContent || m.dataset.mjxError)"
 IMAGES = "() => [...document.images].map(i => ({alt: i.alt, src: i.src, drawn: i.naturalWidth > 0}))"
@@ -36,94 +32,27 @@ GLARING = """() => {
   const figures = [...document.querySelectorAll('.cell_output img')]
   return figures.filter(i => !getComputedStyle(i).filter.includes('invert')).length
 }"""
-OVERFLOW = """() => {
-  const width = document.documentElement.clientWidth, page = document.scrollingElement
-  if (page.scrollWidth <= width) return null
-  const wide = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > width + 1)
-  return `${page.scrollWidth} px, because of ${wide?.outerHTML.slice(0, 120)}`
+HEADINGS = "() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter(h => h.checkVisibility())"
+HEADINGS += ".map(h => [Number(h.tagName[1]), h.textContent])"
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+# axe weighs the colour of every piece of text, one by one. Of the thousands of coloured words of code, one of each kind
+# is enough; mathematics is MathJax's own markup, in the colour of the text around it.
+SHORTEN = """() => {
+  document.querySelectorAll('mjx-container').forEach(m => m.replaceWith('x'))
+  const seen = new Set()
+  for (const word of document.querySelectorAll('pre span[class], dt.sig span[class]')) {
+    if (!word.isConnected) continue  // it was part of a word that is gone
+    const kind = `${word.closest('dt, pre').parentElement.parentElement.className} ${word.className}`
+    if (seen.has(kind)) word.replaceWith(word.textContent)
+    seen.add(kind)
+  }
 }"""
-
-
-def unavailable(reason):
-    if os.environ.get("MADE_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def built():
-    if not PAGES:
-        unavailable("there is no _build/html: run `make book` first")
-
-
-@pytest.fixture(scope="module")
-def browser(built):
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        unavailable("playwright is not installed")
-    path = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-    with sync_playwright() as playwright:
-        path = path or playwright.chromium.executable_path
-        if not Path(path).exists():
-            unavailable("no Chromium found: install the package `chromium`, or run `playwright install chromium`")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def base(built):
-    """The two ways to read the book: address of its folder by scheme."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(HTML)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield {"file": HTML.as_uri(), "http": f"http://127.0.0.1:{server.server_port}"}
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def watched(browser, base):
-    """One browser tab and the list of complaints that it fills."""
-    complaints = []
-    page = browser.new_page()
-
-    def guard(route):
-        url = route.request.url
-        if url.startswith((*base.values(), "data:", "blob:")):
-            route.continue_()
-        else:
-            complaints.append(f"asks another host: {url}")
-            route.abort()
-
-    page.route("**/*", guard)
-    page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
-    page.on("pageerror", lambda e: complaints.append(f"script error: {e}"))
-    page.on("response", lambda r: complaints.append(f"HTTP {r.status}: {r.url}") if r.status >= 400 else None)
-    return page, complaints
-
-
-@pytest.fixture
-def visit(watched):
-    """Open an address; returns the page and the complaints so far."""
-    page, complaints = watched
-
-    def open_page(address):
-        page.set_viewport_size(WIDE)
-        page.goto(address)
-        page.evaluate(TYPESET)
-        return page, complaints
-
-    page.goto("about:blank")
-    complaints.clear()
-    return open_page
+VIOLATIONS = """async only => {
+  const options = {runOnly: only, resultTypes: ['violations'], preload: false}
+  const found = (await axe.run(options)).violations
+  return found.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 150)}: ${n.failureSummary}`))
+}"""
 
 
 def looks_like_a_path(alt):
@@ -135,9 +64,10 @@ def looks_like_a_path(alt):
     return bool(re.fullmatch(r"\S*(/\S*|\.(png|svg|jpe?g|gif))", alt))
 
 
-@pytest.mark.parametrize("name", PAGES or ["(not built)"])
-@pytest.mark.parametrize("scheme", ["file", "http"])
-def test_page(name, scheme, visit, base):
+@pytest.mark.parametrize(
+    ("scheme", "name"), [*(("file", name) for name in PAGES), *(("http", name) for name in READING_ORDER)]
+)
+def test_page(scheme, name, visit, base):
     page, complaints = visit(f"{base[scheme]}/{name}")
     for size in (WIDE, NARROW):
         page.set_viewport_size(size)
@@ -156,10 +86,82 @@ def test_page(name, scheme, visit, base):
     assert not complaints, "\n" + "\n".join(complaints)
 
 
-@pytest.mark.parametrize("scheme", ["file", "http"])
-def test_search_finds_what_the_book_is_about(scheme, visit, base):
-    page, complaints = visit(f"{base[scheme]}/search.html?q=autoregressive")
-    page.wait_for_selector("#search-results li a", timeout=10_000)
+def heading_complaints(headings):
+    """What is wrong with the headings of a page, (level, text) each, in reading order.
+
+    >>> list(heading_complaints([(1, "Masks"), (2, "Degrees"), (3, "Hidden"), (2, "Layers")]))
+    []
+    >>> list(heading_complaints([(2, "Degrees"), (4, "Hidden")]))
+    ['0 headings of level 1, expected one', "'Hidden', of level 4, follows a heading of level 2"]
+    """
+    levels = [level for level, _ in headings]
+    if levels.count(1) != 1:
+        yield f"{levels.count(1)} headings of level 1, expected one"
+    for above, (level, text) in zip(levels, headings[1:], strict=False):
+        if level > above + 1:
+            yield f"{text!r}, of level {level}, follows a heading of level {above}"
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_page_is_accessible(name, visit, base):
+    """No violation of WCAG 2.1 A and AA that axe-core can find, and headings that nest."""
+    page, complaints = visit(f"{base['file']}/{name}", NARROW)
+    page.evaluate(SHORTEN)
+    page.evaluate(AXE_SCRIPT)
+    complaints += [f"light, narrow: {text}" for text in page.evaluate(VIOLATIONS, WCAG)]
+    page.evaluate("() => { document.documentElement.dataset.theme = 'dark' }")
+    page.set_viewport_size(WIDE)
+    complaints += [f"dark, wide: {text}" for text in page.evaluate(VIOLATIONS, "color-contrast")]
+    complaints += heading_complaints(page.evaluate(HEADINGS))
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+TERMS = {
+    "autoregressive": "03_the_autoregressive_property",
+    "mask": "04_made",
+    "degrees": "04_made",
+    "dropout": "04_made",
+    "ensemble": "07_orders_masks_ensembles",
+    "impute": "07_orders_masks_ensembles",
+    "likelihood": "02_losses_are_likelihoods",
+    "Bernoulli": "02_losses_are_likelihoods",
+    "sampling": "05_generating_samples",
+    "context": "08_beyond_binary",
+    "bottleneck": "01_vanilla_autoencoders",
+}
+
+
+@pytest.mark.parametrize(("scheme", "term"), [("http", "mask"), *(("file", term) for term in TERMS)])
+def test_search_finds_what_the_book_is_about(scheme, term, visit, base):
+    page, complaints = visit(f"{base[scheme]}/search.html?q={term}")
+    page.wait_for_selector(f"#search-results li a[href*='{TERMS[term]}']", timeout=10_000)
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_the_theme_can_be_switched(visit, base):
+    page, complaints = visit(f"{base['file']}/{CHAPTERS[0]}")
+    look = "() => [document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor]"
+    seen = set()
+    for _ in range(3):  # light, dark, as the system has it
+        page.locator(".theme-switch-button >> visible=true").first.click()
+        seen.add(tuple(page.evaluate(look)))
+    assert {theme for theme, _ in seen} == {"light", "dark"}
+    assert len({colour for _, colour in seen}) == 2
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_has_what_a_reader_reaches_for(name, visit, base):
+    """Links to the neighbours, a copy button on every code cell, and the notebook itself."""
+    page, complaints = visit(f"{base['file']}/{name}")
+    here = READING_ORDER.index(name)
+    for link, neighbour in (("a.left-prev", here - 1), ("a.right-next", here + 1)):
+        assert page.locator(link).evaluate("a => a.href") == f"{base['file']}/{READING_ORDER[neighbour]}"
+    cells = page.locator(".cell_input .highlight")
+    assert cells.count() == page.locator(".cell_input .highlight:has(button.copybtn)").count() > 0
+    notebook = page.locator("a.btn-download-source-button").evaluate("a => a.href")
+    assert notebook.endswith(".ipynb")
+    assert checks.read(HTML / notebook.removeprefix(base["file"] + "/")).cells
     assert not complaints, "\n" + "\n".join(complaints)
 
 

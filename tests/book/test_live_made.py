@@ -12,7 +12,7 @@ import sys
 import checks
 import pytest
 import torch
-from test_browser import HTML, NARROW, OVERFLOW, WIDE, base, browser, built, visit, watched  # noqa: F401
+from conftest import HTML, NARROW, OVERFLOW, WIDE
 
 import made
 
@@ -84,7 +84,7 @@ def test_what_the_page_cannot_draw_is_refused(options, message):
 
 
 @pytest.fixture
-def page(visit, base):  # noqa: F811
+def page(visit, base):
     page, complaints = visit(f"{base['file']}/{PAGE}")
     yield page
     assert not complaints, "\n" + "\n".join(complaints)
@@ -228,7 +228,7 @@ def finish(page):
 @in_browser
 @pytest.mark.parametrize("scheme", ["file", "http"])
 @pytest.mark.parametrize("name", [PAGE, CHAPTER])
-def test_one_click_draws_a_digit(name, scheme, visit, base):  # noqa: F811
+def test_one_click_draws_a_digit(name, scheme, visit, base):
     page, complaints = visit(f"{base[scheme]}/{name}")
     assert page.locator(LIVE).count() == 1
     assert page.locator("img[src*=live_made]").count() == 0
@@ -386,7 +386,7 @@ def test_the_drawing_can_be_watched_and_paused(page):
 
 
 @in_browser
-def test_reduced_motion_jumps_to_the_end(browser, base):  # noqa: F811
+def test_reduced_motion_jumps_to_the_end(browser, base):
     page = browser.new_page(reduced_motion="reduce")
     page.goto(f"{base['file']}/{PAGE}")
     page.evaluate("liveMade.load('natural')")
@@ -398,7 +398,7 @@ def test_reduced_motion_jumps_to_the_end(browser, base):  # noqa: F811
 
 @in_browser
 @pytest.mark.parametrize("name", [PAGE, CHAPTER])
-def test_fits_a_phone_and_follows_the_theme(name, visit, base):  # noqa: F811
+def test_fits_a_phone_and_follows_the_theme(name, visit, base):
     page, complaints = visit(f"{base['file']}/{name}")
     corner = "[...document.querySelector('canvas.paper').getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
     brightness = []
@@ -426,7 +426,7 @@ def test_every_control_has_a_name(page):
 
 @in_browser
 @pytest.mark.parametrize("name", [PAGE, CHAPTER])
-def test_without_scripts_the_picture_stays(name, browser, base):  # noqa: F811
+def test_without_scripts_the_picture_stays(name, browser, base):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{base['file']}/{name}")
@@ -437,7 +437,7 @@ def test_without_scripts_the_picture_stays(name, browser, base):  # noqa: F811
 
 
 @in_browser
-def test_the_networks_are_small_and_said_to_be(built):  # noqa: F811
+def test_the_networks_are_small_and_said_to_be(built):
     folder = HTML / "_static" / "live_weights"
     megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
     assert set(megabytes) == set(live_weights.NETWORKS)
@@ -447,7 +447,7 @@ def test_the_networks_are_small_and_said_to_be(built):  # noqa: F811
 
 
 @in_browser
-def test_a_network_that_is_missing_is_reported(browser, base):  # noqa: F811
+def test_a_network_that_is_missing_is_reported(browser, base):
     page = browser.new_page()
     page.route("**/live_weights/*", lambda route: route.abort())
     page.goto(f"{base['http']}/{PAGE}")

@@ -1,19 +1,17 @@
 """The mask explorer in Chromium: its masks are those of `made.masks`, and it works by keyboard, without colour, small.
 
-Needs `make book` first, like `test_browser`, from which the fixtures come.
+Needs `make book` first; the fixtures come from `conftest.py`.
 """
 
 import itertools
 
 import pytest
-import test_browser as shared
 import torch
+from conftest import NARROW, OVERFLOW
 
 import made
 
 pytestmark = pytest.mark.browser
-
-built, browser, base, watched, visit = shared.built, shared.browser, shared.base, shared.watched, shared.visit
 
 PAGES = ["book/mask_explorer.html", "book/04_made.html"]
 HIDDEN = [(1,), (4,), (12,), (6, 6), (3, 5), (7, 2, 12)]
@@ -345,7 +343,7 @@ def test_pointing_is_for_a_moment_and_a_click_stays(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_fits_a_phone_at_its_largest(name, arrange, visit, base):
     page, complaints = visit(f"{base['file']}/{name}")
-    page.set_viewport_size(shared.NARROW)
+    page.set_viewport_size(NARROW)
     setting(page, "layers", 3)
     setting(page, "D", 8)
     for layer in range(3):
@@ -356,7 +354,7 @@ def test_fits_a_phone_at_its_largest(name, arrange, visit, base):
         setting(page, "degrees", degrees)
         setting(page, "rule", rule)
         assert page.locator(".mx-unit").count() == 8 + 3 * 12 + 8
-        assert page.evaluate(shared.OVERFLOW) is None
+        assert page.evaluate(OVERFLOW) is None
         box = page.locator(".mx").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390

@@ -1,0 +1,120 @@
+"""Print the whole built book into one PDF: `python book/pdf.py [file]`, after `python book/build.py`; needs Chromium.
+
+Each page of the table of contents is printed by the browser. The parts are joined, with page numbers, an outline, and
+links that stay inside the document.
+"""
+
+import io
+import re
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from build import HTML, ROOT, toc_entries
+from chromium import FLAGS, MISSING, TYPESET, find
+from playwright.sync_api import sync_playwright
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject
+
+PAPER = {"format": "A4", "margin": {"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"}}
+PAPER_HEIGHT = 842  # points
+# What is folded or not loaded yet on the screen is open and complete on paper; paper is white.
+PREPARE = """async () => {
+  document.documentElement.dataset.theme = 'light'
+  document.querySelectorAll('details').forEach(d => { d.open = true })
+  document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })
+  await Promise.all([...document.images].map(i => i.decode().catch(() => {})))
+}"""
+TITLE = "() => [...document.querySelector('article h1').childNodes].find(n => n.nodeType === Node.TEXT_NODE).data"
+
+
+def print_pages(browser, entries):
+    """The title and the PDF of every page, in turn."""
+    page = browser.new_page(color_scheme="light")
+    page.emulate_media(media="print")
+    for entry in entries:
+        page.goto((HTML / f"{entry}.html").as_uri())
+        page.evaluate(TYPESET)
+        page.evaluate(PREPARE)
+        title = page.evaluate(TITLE)
+        number = re.match(r"book/0*(\d+)_", entry)
+        title = f"{number[1]}. {title}" if number else title
+        yield title, PdfReader(io.BytesIO(page.pdf(**PAPER, print_background=True, outline=True, tagged=True)))
+    page.close()
+
+
+def page_numbers(browser, count):
+    """A PDF of empty pages that bear nothing but their numbers."""
+    page = browser.new_page()
+    page.set_content("<style>div + div { break-before: page }</style>" + "<div>&nbsp;</div>" * count)
+    footer = "<p style='font: 9px sans-serif; color: #555; width: 100%; text-align: center'><span class=pageNumber></p>"
+    numbers = page.pdf(**PAPER, display_header_footer=True, header_template="<p></p>", footer_template=footer)
+    page.close()
+    return PdfReader(io.BytesIO(numbers))
+
+
+def destinations(part, path, first):
+    """Where every anchor of a page ends up: {(page, anchor): (sheet, height)}; `first` is the page's first sheet."""
+    places = {(path, ""): (first, 0)}
+    for name, place in part.named_destinations.items():
+        places[path, unquote(name).lstrip("/")] = (first + part.get_destination_page_number(place), place.top)
+    return places
+
+
+def keep_links_inside(writer, paths, places):
+    """Turn links to pages of the book into jumps, and drop links to other files of this machine."""
+    for sheet, path in zip(writer.pages, paths, strict=True):
+        kept = ArrayObject()
+        for reference in sheet.get("/Annots", ()):
+            link = reference.get_object()
+            address = urlsplit(link.get("/A", {}).get("/URI", ""))
+            if address.scheme == "file" or "/Dest" in link:
+                target = Path(unquote(address.path)) if address.scheme else path
+                anchor = unquote(address.fragment) if address.scheme else unquote(link["/Dest"]).lstrip("/")
+                place = places.get((target, anchor)) or places.get((target, ""))
+                if place is None:
+                    continue
+                link.pop("/A", None)
+                goal = writer.pages[place[0]].indirect_reference
+                top = FloatObject(place[1] or PAPER_HEIGHT)
+                link[NameObject("/Dest")] = ArrayObject([goal, NameObject("/XYZ"), NullObject(), top, NullObject()])
+            kept.append(reference)
+        if kept:
+            sheet[NameObject("/Annots")] = kept
+
+
+def make(browser, entries, target):
+    """Write the PDF of these pages; returns the number of sheets."""
+    writer, paths, places = PdfWriter(), [], {}
+    for entry, (title, part) in zip(entries, print_pages(browser, entries), strict=True):
+        path = HTML / f"{entry}.html"
+        places |= destinations(part, path, len(writer.pages))
+        paths += [path] * len(part.pages)
+        writer.append(part, outline_item=title)
+    keep_links_inside(writer, paths, places)
+    numbers = page_numbers(browser, len(writer.pages)).pages
+    for sheet, number in list(zip(writer.pages, numbers, strict=True))[1:]:  # the cover has none
+        sheet.merge_page(number)
+    writer.add_metadata({"/Title": yaml.safe_load((ROOT / "_config.yml").read_text())["title"]})
+    writer.compress_identical_objects()
+    writer.write(target)
+    return len(writer.pages)
+
+
+def main(arguments):
+    target = Path(*arguments) if arguments else ROOT / "_build" / "made.pdf"
+    with sync_playwright() as playwright:
+        path = find(playwright)
+        if path is None:
+            print(MISSING)
+            return 1
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        entries = list(toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+        print(f"{make(browser, entries, target)} pages:\n\n    {target}\n")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

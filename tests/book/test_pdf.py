@@ -1,0 +1,85 @@
+"""The book on paper: every page is there, complete, and leads nowhere but into itself."""
+
+import checks
+import pdf
+import pytest
+import yaml
+from build import toc_entries
+from pypdf import PdfReader
+
+pytestmark = pytest.mark.browser
+
+ENTRIES = list(toc_entries(yaml.safe_load((checks.ROOT / "_toc.yml").read_text())))
+
+
+@pytest.fixture(scope="module")
+def book(browser, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pdf") / "book.pdf"
+    pdf.make(browser, ENTRIES, path)
+    return PdfReader(path)
+
+
+def parts(book):
+    """The title of each part, its first sheet, and the sheet after its last."""
+    top = [item for item in book.outline if not isinstance(item, list)]
+    first = [book.get_destination_page_number(item) for item in top]
+    return list(zip([item.title for item in top], first, [*first[1:], len(book.pages)], strict=True))
+
+
+def test_every_page_is_in_the_outline_and_opens_with_its_title(book):
+    assert len(parts(book)) == len(ENTRIES)
+    for title, first, _ in parts(book):
+        text = " ".join(book.pages[first].extract_text().split())
+        assert title in text[: len(title) + 20]
+
+
+def test_chapters_have_their_sections_in_the_outline(book):
+    titles = {item.title for items in book.outline if isinstance(items, list) for item in flat(items)}
+    sections = [
+        line.lstrip("# ")
+        for path in checks.CHAPTERS
+        for cell in checks.markdown_cells(checks.read(path))
+        for line in checks.without_code(cell.source).splitlines()
+        if line.startswith("## ")
+    ]
+    assert {section for section in sections if section not in titles} == set()
+
+
+def flat(items):
+    for item in items:
+        yield from flat(item) if isinstance(item, list) else [item]
+
+
+def test_no_figure_is_lost(book):
+    images = {title: sum(len(book.pages[n].images) for n in range(a, b)) for title, a, b in parts(book)}
+    for path in checks.CHAPTERS:
+        nb = checks.read(path)
+        figures = sum(len(checks._images(cell)) for cell in checks.code_cells(nb))
+        (found,) = [n for title, n in images.items() if title.startswith(f"{checks.chapter_number(path)}. ")]
+        assert found >= figures > 0, path.name
+
+
+def test_solutions_are_unfolded(book):
+    """The words of every folded solution are on paper."""
+    text = "".join("".join(sheet.extract_text().split()) for sheet in book.pages)
+    for path in checks.CHAPTERS:
+        for cell in checks.markdown_cells(checks.read(path)):
+            _, folded, solution = cell.source.partition("<summary>Solution</summary>")
+            opening = "".join(checks.without_math(solution).split("`")[0].split("*")[0].split(" ")[:4]).strip()
+            assert not folded or "".join(opening.split()) in text, f"{path.name}: {opening}"
+
+
+def test_links_stay_inside_or_lead_to_the_web(book):
+    jumps = 0
+    for sheet in book.pages:
+        for reference in sheet.get("/Annots", ()):
+            link = reference.get_object()
+            address = link.get("/A", {}).get("/URI")
+            assert address is None or address.startswith("https://")
+            jumps += "/Dest" in link
+    assert jumps > 50
+
+
+def test_sheets_are_numbered_except_the_cover(book):
+    numbered = [sheet.extract_text().split()[-1:] == [str(n)] for n, sheet in enumerate(book.pages, start=1)]
+    assert numbered == [False] + [True] * (len(book.pages) - 1)
