@@ -5,7 +5,6 @@ links that stay inside the document.
 """
 
 import io
-import re
 import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -26,21 +25,24 @@ PREPARE = """async () => {
   document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })
   await Promise.all([...document.images].map(i => i.decode().catch(() => {})))
 }"""
-TITLE = "() => [...document.querySelector('article h1').childNodes].find(n => n.nodeType === Node.TEXT_NODE).data"
+# The text of every heading, without the link beside it. (Chromium's own outline loses spaces and repeats words.)
+HEADINGS = """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h5, h6)')].map(h => {
+  const copy = h.cloneNode(true)
+  copy.querySelectorAll('.headerlink').forEach(link => link.remove())
+  return [Number(h.tagName[1]), copy.textContent.trim()]
+})"""
 
 
 def print_pages(browser, entries):
-    """The title and the PDF of every page, in turn."""
+    """The headings, with their levels, and the PDF of every page, in turn."""
     page = browser.new_page(color_scheme="light")
     page.emulate_media(media="print")
     for entry in entries:
         page.goto((HTML / f"{entry}.html").as_uri())
         page.evaluate(TYPESET)
         page.evaluate(PREPARE)
-        title = page.evaluate(TITLE)
-        number = re.match(r"book/0*(\d+)_", entry)
-        title = f"{number[1]}. {title}" if number else title
-        yield title, PdfReader(io.BytesIO(page.pdf(**PAPER, print_background=True, outline=True, tagged=True)))
+        headings = page.evaluate(HEADINGS)
+        yield headings, PdfReader(io.BytesIO(page.pdf(**PAPER, print_background=True, outline=True, tagged=True)))
     page.close()
 
 
@@ -84,14 +86,25 @@ def keep_links_inside(writer, paths, places):
             sheet[NameObject("/Annots")] = kept
 
 
+def flat(outline):
+    """The items of an outline, whatever their level."""
+    for item in outline:
+        yield from flat(item) if isinstance(item, list) else [item]
+
+
 def make(browser, entries, target):
     """Write the PDF of these pages; returns the number of sheets."""
     writer, paths, places = PdfWriter(), [], {}
-    for entry, (title, part) in zip(entries, print_pages(browser, entries), strict=True):
-        path = HTML / f"{entry}.html"
-        places |= destinations(part, path, len(writer.pages))
+    for entry, (headings, part) in zip(entries, print_pages(browser, entries), strict=True):
+        path, first = HTML / f"{entry}.html", len(writer.pages)
+        places |= destinations(part, path, first)
         paths += [path] * len(part.pages)
-        writer.append(part, outline_item=title)
+        writer.append(part, import_outline=False)
+        top = writer.add_outline_item(title=headings[0][1], page_number=first)
+        for (level, text), item in zip(headings, flat(part.outline), strict=True):
+            if level == 2:
+                sheet = first + part.get_destination_page_number(item)
+                writer.add_outline_item(title=text, page_number=sheet, parent=top)
     keep_links_inside(writer, paths, places)
     numbers = page_numbers(browser, len(writer.pages)).pages
     for sheet, number in list(zip(writer.pages, numbers, strict=True))[1:]:  # the cover has none
