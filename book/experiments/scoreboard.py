@@ -4,9 +4,10 @@
     python book/experiments/scoreboard.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 For each data set and each kind of training, one mask or many, a random search tries settings with one seed and writes
-down their validation scores. The best is trained again with five seeds, and only these see the test rows: in one pass
-(the mean over the masks if there are many), as a mixture of 32 masks, and as a mixture of all five networks. Every run
-is kept as soon as it is done; started again, the script goes on.
+down their validation scores; so do a few settings that looked promising then. The best is trained again with five
+seeds, and only these see the test rows: in one pass (the mean over the masks that were trained), as a mixture of these
+masks (32 if there is no end of them), and as a mixture of all five networks. Every run is kept as soon as it is done;
+started again, the script goes on.
 """
 
 import math
@@ -32,15 +33,41 @@ MANY = {
     "degrees": ["even"],
     "n_masks": [2, 8, 32, None],
 }
+LARGE = {"hidden": [1000], "order": "random", "direct": True, "dropout": 0.7, "weight_decay": 0.3, "lr": 2e-3}
+LARGE |= {"batch_size": 50}
+BARE = {**LARGE, "hidden": [500], "dropout": 0.0, "weight_decay": 0.0, "lr": 1e-3}
+SPARSE = {**LARGE, "direct": False, "weight_decay": 0.0, "batch_size": 100}
+FOLLOW_UPS = {  # settings that the random ones made look promising
+    "nips | many masks": [{**SPARSE, "n_masks": 2}, {**SPARSE, "n_masks": 16}, {**SPARSE, "n_masks": 32}],
+    "dna | one mask": [{**LARGE, "lr": 1e-3}, {**LARGE, "weight_decay": 1.0}],
+    "dna | many masks": [
+        {**LARGE, "n_masks": 2},
+        {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 2},
+        {**LARGE, "dropout": 0.5, "weight_decay": 0.1, "lr": 1e-3, "batch_size": 100, "n_masks": 8},
+        {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 32},
+    ],
+    "mushrooms | one mask": [
+        {**BARE, "order": "natural"},
+        {**BARE, "order": "natural", "weight_decay": 0.1, "lr": 5e-4},
+        {**BARE, "order": "natural", "hidden": [500, 500], "dropout": 0.3, "weight_decay": 0.1},
+    ],
+    "mushrooms | many masks": [
+        {**BARE, "n_masks": 2},
+        {**BARE, "n_masks": 8},
+        {**BARE, "hidden": [1000], "weight_decay": 0.1, "n_masks": 8},
+        {**BARE, "dropout": 0.3, "weight_decay": 0.1, "n_masks": 4},
+    ],
+}
 CONFIG = {
     "data": {"nips": {"epochs": 200}, "digits": {"epochs": 200}, "dna": {"epochs": 200}, "mushrooms": {"epochs": 200}},
     "kinds": {"one mask": GRID, "many masks": {**GRID, **MANY}},
     "tried": 8,
+    "follow_ups": FOLLOW_UPS,
     "patience": 20,
     "evaluated": 32,
     "seeds": [0, 1, 2, 3, 4],
 }
-TOY = {**CONFIG, "data": {"digits": {"epochs": 1}}, "tried": 2, "evaluated": 4, "seeds": [0, 1]}
+TOY = {**CONFIG, "data": {"digits": {"epochs": 1}}, "tried": 2, "follow_ups": {}, "evaluated": 4, "seeds": [0, 1]}
 
 
 def settings(grid, number, seed):
@@ -118,7 +145,8 @@ def jobs(config, runs):
     for name in config["data"]:
         for kind, grid in config["kinds"].items():
             tried = []
-            for number, setting in enumerate(settings(grid, config["tried"], seed=0)):
+            drawn = settings(grid, config["tried"], seed=0)
+            for number, setting in enumerate(drawn + config["follow_ups"].get(f"{name} | {kind}", [])):
                 tried.append(f"{name} | {kind} | {number}")
                 yield tried[-1], lambda name=name, setting=setting: search(config, name, setting)
             best = min(tried, key=lambda key: runs[key]["valid"]["mixture"]["mean"])
