@@ -147,7 +147,7 @@ CLAIMS = [
             f"all slips: {slips('mnist', BOTH, 'no direct', ON):.0f} without, "
             f"{slips('mnist', BOTH, 'direct', ON):.0f} with"
         ),
-        "True of a network with these slips.",
+        "True of a network with these slips, or a narrow one.",
         lambda: slips("mnist", BOTH, "no direct", ON) > slips("mnist", BOTH, "direct", ON) + 20,
         MYSTERY,
         "The experiment",
@@ -159,7 +159,7 @@ CLAIMS = [
             f"no slip: {slips('mnist', 'correct', 'no direct'):.0f} without, "
             f"{slips('mnist', 'correct', 'direct'):.0f} with"
         ),
-        "Yes: above all the ReLU at the output.",
+        "Likely: three slips, above all the ReLU at the output. The post's own network was not run.",
         lambda: (
             abs(slips("mnist", "correct", "no direct") - slips("mnist", "correct", "direct")) * 3
             < slips("mnist", BOTH, "no direct", ON) - slips("mnist", BOTH, "direct", ON)

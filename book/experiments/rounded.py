@@ -1,6 +1,6 @@
 """MNIST rounded to 0 and 1, as in the post: how far a larger network gets, and an ensemble of orders.
 
-    python book/experiments/rounded.py          about EXPECTED, on one core
+    N minutes when recorded, on one core
     python book/experiments/rounded.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 The procedure is that of ``drawn.py``, with other pixels, a single setting and two orders.
@@ -10,7 +10,7 @@ import drawn
 import record
 import torch
 
-EXPECTED = "80 minutes"
+EXPECTED = "16 minutes"
 CONFIG = {
     **drawn.CONFIG,
     "binarize": "threshold",
