@@ -1,7 +1,7 @@
 """Train the order-agnostic network that ships with the book: MNIST rounded to 0/1, a fresh random order at every step.
 
-    python book/experiments/any_order.py     13 minutes when recorded, on one core
-    python book/experiments/any_order.py --toya few seconds, into a temporary folder: only proves that it runs
+    python book/experiments/any_order.py          13 minutes when recorded, on one core
+    python book/experiments/any_order.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 Validation uses one order; the test rows are used once, at the end. The shipped file holds weights rounded to float16,
 and the recorded likelihoods are those of the rounded weights. A run that is interrupted goes on where it was, from a

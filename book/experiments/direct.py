@@ -1,6 +1,6 @@
 """A correct MADE with and without direct connections, at several widths: when do they matter?
 
-    python book/experiments/direct.py        29 minutes when recorded, on one core
+    python book/experiments/direct.py          29 minutes when recorded, on one core
     python book/experiments/direct.py --toy  a few seconds, into a temporary folder: only proves that it runs
 
 Early stopping uses the validation rows only; the test rows are used once per run, at the end. Every run is kept as soon

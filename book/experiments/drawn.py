@@ -1,6 +1,6 @@
 """MNIST binarized by one fixed random draw, as in the papers: settings chosen on validation rows, then an ensemble.
 
-    python book/experiments/drawn.py         50 minutes when recorded, on one core
+    python book/experiments/drawn.py          50 minutes when recorded, on one core
     python book/experiments/drawn.py --toy   a few seconds, into a temporary folder: only proves that it runs
 
 The papers use one particular draw (Larochelle's), which is not always to be had. Ours is another draw from the same

@@ -1,7 +1,7 @@
 """MNIST rounded to 0 and 1, as in the post: how far a larger network gets, and an ensemble of orders.
 
-    python book/experiments/rounded.py       16 minutes when recorded, on one core
-    python book/experiments/rounded.py --toy a few seconds, into a temporary folder: only proves that it runs
+    python book/experiments/rounded.py          16 minutes when recorded, on one core
+    python book/experiments/rounded.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 The procedure is that of ``drawn.py``, with other pixels, a single setting and two orders.
 """

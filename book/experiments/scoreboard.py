@@ -1,7 +1,7 @@
 """The paper's data sets of binary rows, and digits: settings chosen on validation rows, test rows scored once.
 
-    python book/experiments/scoreboard.py    50 minutes when recorded, on one core
-    python book/experiments/scoreboard.py --toya few seconds, into a temporary folder: only proves that it runs
+    python book/experiments/scoreboard.py          50 minutes when recorded, on one core
+    python book/experiments/scoreboard.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 For each data set and each kind of training, one mask or many, a random search tries settings with one seed and writes
 down their validation scores; so do a few settings that looked promising then. The best is trained again with five

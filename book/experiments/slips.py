@@ -1,6 +1,6 @@
 """The post's network with each of its slips as a switch, with and without the direct connection, on digits and MNIST.
 
-    python book/experiments/slips.py         49 minutes when recorded, on one core
+    python book/experiments/slips.py          49 minutes when recorded, on one core
     python book/experiments/slips.py --toy   a few seconds, into a temporary folder: only proves that it runs
 
 The slips: ``degrees`` are drawn up to the number of units instead of the number of variables; the output is a ``relu``
