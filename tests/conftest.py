@@ -1,4 +1,10 @@
-"""Settings every unit test shares: one thread, reproducible examples, no window."""
+"""What tests share: settings (one thread, reproducible examples, no window), and a browser to visit the built book."""
+
+import functools
+import http.server
+import os
+import threading
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -9,6 +15,16 @@ matplotlib.use("Agg")
 torch.set_num_threads(1)
 settings.register_profile("made", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("made")
+
+ROOT = Path(__file__).resolve().parents[1]
+HTML = ROOT / "_build" / "html"
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+OVERFLOW = """() => {
+  const width = document.documentElement.clientWidth, page = document.scrollingElement
+  if (page.scrollWidth <= width) return null
+  const wide = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > width + 1)
+  return `${page.scrollWidth} px, because of ${wide?.outerHTML.slice(0, 120)}`
+}"""
 
 
 @pytest.fixture
@@ -23,3 +39,90 @@ def untouched_rng():
 def model_file(tmp_path):
     """A path for a model."""
     return tmp_path / "model.safetensors"
+
+
+# ---- the built book in a browser -----------------------------------------------------------------------------------
+
+
+def unavailable(reason):
+    """Skip, and say why; where the tests must run, as in CI, fail instead."""
+    if os.environ.get("MADE_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def built():
+    if not (HTML / "book" / "index.html").is_file():
+        unavailable("there is no _build/html: run `make book` first")
+    return HTML
+
+
+@pytest.fixture(scope="module")
+def browser(built):
+    from chromium import FLAGS, MISSING, find
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = find(playwright)
+        if path is None:
+            unavailable(MISSING)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def base(built):
+    """The two ways to read the book: address of its folder by scheme."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(HTML)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield {"file": HTML.as_uri(), "http": f"http://127.0.0.1:{server.server_port}"}
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def watched(browser, base):
+    """One browser tab and the list of complaints that it fills."""
+    complaints = []
+    page = browser.new_page()
+
+    def guard(route):
+        url = route.request.url
+        if url.startswith((*base.values(), "data:", "blob:")):
+            route.continue_()
+        else:
+            complaints.append(f"asks another host: {url}")
+            route.abort()
+
+    page.route("**/*", guard)
+    page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda e: complaints.append(f"script error: {e}"))
+    page.on("response", lambda r: complaints.append(f"HTTP {r.status}: {r.url}") if r.status >= 400 else None)
+    return page, complaints
+
+
+@pytest.fixture
+def visit(watched):
+    """Open an address; returns the page and the complaints so far."""
+    from chromium import TYPESET
+
+    page, complaints = watched
+
+    def open_page(address, size=WIDE):
+        page.set_viewport_size(size)
+        page.goto(address)
+        page.evaluate(TYPESET)
+        return page, complaints
+
+    page.goto("about:blank")
+    complaints.clear()
+    return open_page
