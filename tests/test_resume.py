@@ -47,7 +47,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(kind, kills, tmp_path
     script = Path(__file__).parent / "kill_and_resume.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", script, kind, str(kills), str(tmp_path)]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found["kills"] >= kills
