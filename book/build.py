@@ -6,7 +6,6 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-import live_weights
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,10 +40,17 @@ def toc_entries(node):
                 yield from toc_entries(value)
 
 
+def entries():
+    """Every page of the book, in reading order."""
+    return list(toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+
+
 def main():
     # From scratch: Sphinx does not repeat the warnings of unchanged pages, and an old page must not pass for a new one.
     shutil.rmtree(ROOT / "_build", ignore_errors=True)
     copy_mathjax(ROOT / "book" / "static" / "mathjax")
+    import live_weights  # only here: it loads PyTorch
+
     live_weights.main()
     # -W: warnings are errors; -n: so are references that lead nowhere; --keep-going: report all of them.
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
@@ -52,7 +58,7 @@ def main():
     code = subprocess.run(command, cwd=ROOT).returncode
     if code:
         return code
-    pages = [HTML / f"{entry}.html" for entry in toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
+    pages = [HTML / f"{entry}.html" for entry in entries()]
     # Jupyter Book 2 ignores _config.yml, writes no page and still reports success.
     missing = [str(page) for page in pages if not page.is_file()]
     if missing:

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -34,6 +35,7 @@ class Claim(NamedTuple):
     heading: str
 
 
+@cache
 def result(name):
     """A result file, parsed."""
     return json.loads((BOOK / "results" / f"{name}.json").read_text())

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
-from build import HTML, ROOT, toc_entries
+from build import HTML, ROOT, entries
 from chromium import FLAGS, MISSING, TYPESET, find
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
@@ -33,16 +33,17 @@ HEADINGS = """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h
 })"""
 
 
-def print_pages(browser, entries):
-    """The headings, with their levels, and the PDF of every page, in turn."""
+def print_pages(browser):
+    """The file, the headings with their levels, and the PDF of every page, in turn."""
     page = browser.new_page(color_scheme="light")
     page.emulate_media(media="print")
-    for entry in entries:
-        page.goto((HTML / f"{entry}.html").as_uri())
+    for entry in entries():
+        path = HTML / f"{entry}.html"
+        page.goto(path.as_uri())
         page.evaluate(TYPESET)
         page.evaluate(PREPARE)
-        headings = page.evaluate(HEADINGS)
-        yield headings, PdfReader(io.BytesIO(page.pdf(**PAPER, print_background=True, outline=True, tagged=True)))
+        content = page.pdf(**PAPER, print_background=True, outline=True, tagged=True)
+        yield path, page.evaluate(HEADINGS), PdfReader(io.BytesIO(content))
     page.close()
 
 
@@ -92,11 +93,11 @@ def flat(outline):
         yield from flat(item) if isinstance(item, list) else [item]
 
 
-def make(browser, entries, target):
-    """Write the PDF of these pages; returns the number of sheets."""
+def make(browser, target):
+    """Write the PDF of all pages; returns the number of sheets."""
     writer, paths, places = PdfWriter(), [], {}
-    for entry, (headings, part) in zip(entries, print_pages(browser, entries), strict=True):
-        path, first = HTML / f"{entry}.html", len(writer.pages)
+    for path, headings, part in print_pages(browser):
+        first = len(writer.pages)
         places |= destinations(part, path, first)
         paths += [path] * len(part.pages)
         writer.append(part, import_outline=False)
@@ -123,8 +124,7 @@ def main(arguments):
             print(MISSING)
             return 1
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        entries = list(toc_entries(yaml.safe_load((ROOT / "_toc.yml").read_text())))
-        print(f"{make(browser, entries, target)} pages:\n\n    {target}\n")
+        print(f"{make(browser, target)} pages:\n\n    {target}\n")
         browser.close()
     return 0
 

@@ -12,10 +12,8 @@ Every run is kept as soon as it is done. A run that is interrupted goes on where
 ``book/results/unfinished``, which may be removed at the end.
 """
 
-import math
-
-import record
 import torch
+from record import each_mask, main, mixture, nats, train_in_phases
 
 import made
 
@@ -55,7 +53,7 @@ def load(config):
 def network(config, setting, order):
     """Train a network; what it scores on validation rows."""
     split = load(config)
-    model, curves = record.train_in_phases(config, split, setting, order)
+    model, curves = train_in_phases(config, split, setting, order)
     return {
         "setting": setting,
         "order": order,
@@ -69,22 +67,15 @@ def score(config, setting):
     """The test rows, once, under the networks of the chosen setting: each, and the mixture of all."""
     split, parts = load(config), []
     for order in config["orders"]:
-        model, _ = record.train_in_phases(config, split, setting, order)  # at once, where the checkpoints still are
-        with torch.no_grad():
-            parts.append(torch.cat([model.log_prob(rows).double() for rows in split.test.split(1000)]))
-    parts = torch.stack(parts)
-    mixture = parts.logsumexp(0) - math.log(len(parts))
+        model, _ = train_in_phases(config, split, setting, order)  # at once, where the checkpoints still are
+        parts.append(each_mask(model, split.test, 1))
+    parts = torch.cat(parts)
     return {
         "setting": setting,
         "test": [nats(part) for part in parts],
-        "mixture": [nats(parts[:k].logsumexp(0) - math.log(k)) for k in range(1, len(parts) + 1)],
-        "gain": nats(mixture - parts.mean(0)),
+        "mixture": [nats(mixture(parts[:k])) for k in range(1, len(parts) + 1)],
+        "gain": nats(mixture(parts) - parts.mean(0)),
     }
-
-
-def nats(log_p):
-    """Mean and standard error of the negative log-likelihood of rows."""
-    return {"mean": round(-log_p.mean().item(), 3), "stderr": round(log_p.std().item() / math.sqrt(len(log_p)), 3)}
 
 
 def jobs(config, runs):
@@ -101,4 +92,4 @@ def jobs(config, runs):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.main("drawn", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    main("drawn", __doc__, CONFIG, TOY, jobs, EXPECTED)

@@ -9,12 +9,11 @@ with several connectivities, ``test_each`` are its test NLLs under 32 of them, `
 ``test_mixture[K]`` is the test NLL of the mixture of the first K.
 """
 
-import json
 import math
-import time
+from itertools import product
 
-import record
 import torch
+from record import each_mask, main, mixture
 
 import made
 
@@ -40,18 +39,17 @@ CONFIG = {
         "mnist": {"widths": [100, 1000], "variants": FEW, "seeds": [0], "epochs": 15, "patience": 5},
     },
 }
+TOY = {
+    **CONFIG,
+    "data": {"digits": {"widths": [8], "variants": list(VARIANTS), "seeds": [0], "epochs": 2, "patience": 1}},
+}
 
 
 def evaluate(model: made.MADE, x: torch.Tensor) -> dict:
     """Mean negative log-likelihoods in nats: under each connectivity, and of mixtures of the first 1, 2, 4, ..."""
-    several = model.n_masks != 1
-    parts = []
-    for k in range(EVALUATED if several else 1):
-        with made.ensemble.using(model, model.draw(k)), torch.no_grad():
-            parts.append(torch.cat([model.log_prob(rows).double() for rows in x.split(1000)]))
-    parts = torch.stack(parts)  # (K, N)
+    parts = each_mask(model, x, EVALUATED)
     sizes = [2**j for j in range(6) if 2**j <= len(parts)]
-    mixtures = {k: -(parts[:k].logsumexp(0) - math.log(k)) for k in sizes}
+    mixtures = {k: -mixture(parts[:k]) for k in sizes}
     return {
         "test_single": round(-parts.mean().item(), 3),
         "test_single_stderr": round(parts.mean(0).std().item() / math.sqrt(len(x)), 3),
@@ -61,19 +59,13 @@ def evaluate(model: made.MADE, x: torch.Tensor) -> dict:
     }
 
 
-def run(name: str, width: int, variant: str, seed: int, options: dict) -> dict:
+def run(config: dict, name: str, width: int, variant: str, seed: int) -> dict:
     """Train and evaluate one model."""
-    started = time.time()
-    split = made.data.load(name)
-    model = made.MADE(
-        split.train.shape[1],
-        (width,),
-        dropout=options.get("dropout", 0.0),
-        seed=seed,
-        **VARIANTS[variant],
-    )
+    split, options = made.data.load(name), config["data"][name]
+    dropout = options.get("dropout", 0.0)
+    model = made.MADE(split.train.shape[1], (width,), dropout=dropout, seed=seed, **config["variants"][variant])
     settings = {"epochs": options["epochs"], "patience": options["patience"], "seed": seed}
-    settings |= {key: CONFIG[key] for key in ("lr", "batch_size")}
+    settings |= {key: config[key] for key in ("lr", "batch_size")}
     history = made.fit(model, split.train, split.valid, progress=False, **settings)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -81,35 +73,17 @@ def run(name: str, width: int, variant: str, seed: int, options: dict) -> dict:
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
         "valid_curve": [round(v, 2) for v in history.valid],
-        "seconds": round(time.time() - started, 1),
     }
 
 
-def main() -> None:
-    toy, folder = record.begin("masks", __doc__, EXPECTED)
-    config = CONFIG
-    if toy:
-        options = {"widths": [8], "variants": list(VARIANTS), "seeds": [0], "epochs": 2, "patience": 1}
-        config = {**CONFIG, "data": {"digits": options}}
-    path = folder / "masks.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    runs = before.get("runs", {}) if before.get("config") == config else {}
-    seconds = before.get("seconds", 0) if runs else 0
+def jobs(config, runs):
+    """Every run: its name and what does it."""
     for name, options in config["data"].items():
-        for width in options["widths"]:
-            for variant in options["variants"]:
-                for seed in options["seeds"]:
-                    key = f"{name} | {width} | {variant} | {seed}"
-                    if key in runs:
-                        continue
-                    started = time.time()
-                    runs[key] = run(name, width, variant, seed, options)
-                    seconds += time.time() - started
-                    record.write("masks", config, time.time() - seconds, folder, runs=runs)
-                    print(key, runs[key]["test_single"], runs[key]["test_mixture"], runs[key]["seconds"], flush=True)
-    print(path)
+        for choice in product(options["widths"], options["variants"], options["seeds"]):
+            key = " | ".join(map(str, (name, *choice)))
+            yield key, lambda name=name, choice=choice: run(config, name, *choice)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main()
+    main("masks", __doc__, CONFIG, TOY, jobs, EXPECTED)

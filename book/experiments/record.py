@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import tempfile
@@ -85,6 +86,25 @@ def main(
             write(name, config, time.time() - seconds, folder, runs=runs)
             print(f"{key}: {runs[key]['seconds']} s", flush=True)
     print(path)
+
+
+def each_mask(model: made.MADE, x: torch.Tensor, endless: int) -> torch.Tensor:
+    """Log-probability of every row under every mask that was trained, or ``endless`` of them if there is no end."""
+    parts = []
+    for k in range(model.n_masks or endless):
+        with made.ensemble.using(model, model.connectivity_for(k)), torch.no_grad():
+            parts.append(torch.cat([model.log_prob(rows).double() for rows in x.split(1000)]))
+    return torch.stack(parts)  # (masks, N)
+
+
+def mixture(parts: torch.Tensor) -> torch.Tensor:
+    """Log-probability of the rows under the mixture of all parts."""
+    return parts.logsumexp(0) - math.log(len(parts))
+
+
+def nats(log_p: torch.Tensor) -> dict:
+    """Mean and standard error of the negative log-likelihood of rows."""
+    return {"mean": round(-log_p.mean().item(), 3), "stderr": round(log_p.std().item() / math.sqrt(len(log_p)), 3)}
 
 
 def checkpoint(*what: object) -> dict:

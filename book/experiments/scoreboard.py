@@ -10,11 +10,10 @@ masks (32 if there is no end of them), and as a mixture of all five networks. Ev
 started again, the script goes on.
 """
 
-import math
 import random
 
-import record
 import torch
+from record import each_mask, main, mixture, nats
 
 import made
 
@@ -90,29 +89,10 @@ def train(config, name, setting, seed):
     return model, made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
 
 
-def each_mask(config, model, x):
-    """Log-probability of every row under every mask that was trained (32 of them if there is no end), (masks, N)."""
-    parts = []
-    for k in range(model.n_masks or config["evaluated"]):
-        with made.ensemble.using(model, model.connectivity_for(k)), torch.no_grad():
-            parts.append(model.log_prob(x).double())
-    return torch.stack(parts)
-
-
-def nats(log_p):
-    """Mean and standard error of the negative log-likelihood of rows."""
-    return {"mean": round(-log_p.mean().item(), 3), "stderr": round(log_p.std().item() / math.sqrt(len(log_p)), 3)}
-
-
-def mixture(parts):
-    """Log-probability of the rows under the mixture of all parts."""
-    return parts.logsumexp(0) - math.log(len(parts))
-
-
 def search(config, name, setting):
     """What a setting scores on the validation rows."""
     model, history = train(config, name, setting, seed=config["seeds"][0])
-    parts = each_mask(config, model, made.data.load(name).valid)
+    parts = each_mask(model, made.data.load(name).valid, config["evaluated"])
     return {
         "setting": setting,
         "valid": {"single": nats(parts.mean(0)), "mixture": nats(mixture(parts))},
@@ -127,7 +107,7 @@ def final(config, name, setting):
     split, networks, curves = made.data.load(name), [], []
     for seed in config["seeds"]:
         model, history = train(config, name, setting, seed)
-        networks.append(each_mask(config, model, split.test))
+        networks.append(each_mask(model, split.test, config["evaluated"]))
         curves.append([round(v, 2) for v in history.valid])
     return {
         "setting": setting,
@@ -156,4 +136,4 @@ def jobs(config, runs):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.main("scoreboard", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    main("scoreboard", __doc__, CONFIG, TOY, jobs, EXPECTED)

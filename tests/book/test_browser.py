@@ -10,16 +10,15 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import checks
 import pytest
-import yaml
 from axe_playwright_python.base import AXE_SCRIPT
-from build import HTML, toc_entries
-from conftest import NARROW, OVERFLOW, WIDE
+from build import entries
+from conftest import HTML, NARROW, OVERFLOW, WIDE
 
 pytestmark = pytest.mark.browser
 
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
 PAGES = [name for name in PAGES if name != "index.html"]  # it only redirects to book/index.html
-READING_ORDER = [f"{entry}.html" for entry in toc_entries(yaml.safe_load((checks.ROOT / "_toc.yml").read_text()))]
+READING_ORDER = [f"{entry}.html" for entry in entries()]
 # Listings of source are all made alike: one stands for all.
 DIFFERENT = [name for name in PAGES if not name.startswith("_modules/made/") or name.endswith("/masks.html")]
 CHAPTERS = [f"book/{path.stem}.html" for path in checks.CHAPTERS]

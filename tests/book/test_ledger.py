@@ -1,13 +1,10 @@
 """The ledger is complete, and says what the result files say."""
 
 import re
-import sys
 
 import checks
-import pytest
-
-sys.path.insert(0, str(checks.ROOT / "book"))
 import ledger
+import pytest
 
 
 def headings(chapter):

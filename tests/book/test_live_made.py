@@ -4,12 +4,11 @@ Needs `make book` first, like test_browser.py.
 """
 
 import base64
-import importlib
 import json
 import re
-import sys
 
 import checks
+import live_weights
 import pytest
 import torch
 from conftest import HTML, NARROW, OVERFLOW, WIDE
@@ -21,9 +20,6 @@ RESULTS = checks.ROOT / "book" / "results"
 LIVE = ".live-made"
 ORDERS = [("natural", "natural"), ("any_order", "natural"), ("any_order", "random"), ("any_order", "known first")]
 in_browser = pytest.mark.browser
-
-sys.path.append(str(checks.ROOT / "book"))
-live_weights = importlib.import_module("live_weights")
 
 
 def seeded(seed):
