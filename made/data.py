@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["NAMES", "Split", "load"]
+__all__ = ["FILES", "NAMES", "File", "Split", "cache_folder", "fetch", "load"]
 
 NAMES = ("digits", "mnist", "binarized_mnist", "dna", "mushrooms", "nips")
 
@@ -150,6 +150,17 @@ def fetch(file: File, folder: Path) -> bytes:
     """Content of a file, decompressed and checked; downloaded into ``folder`` if it is not there.
 
     A download goes to a temporary file, and takes its place only after its checksum was found right.
+
+    Raises:
+        ValueError: the file is there and its checksum is wrong.
+        ConnectionError: no address gave a file with the right checksum; every reason is named.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.npz").write_bytes(b"rows")
+        ...     fetch(File("a.npz", hashlib.sha256(b"rows").hexdigest(), urls=()), Path(folder))
+        b'rows'
     """
     path = folder / file.name
     if path.exists():
