@@ -52,25 +52,43 @@ class Likelihood(ABC):
 
     @abstractmethod
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
-        """Distribution of each variable: params (..., D, K) give batch shape (..., D)."""
+        """Distribution of each variable, as PyTorch knows it.
+
+        Args:
+            params: raw outputs, shape (..., D, K).
+            validate_args: as in ``torch.distributions``.
+
+        Returns:
+            A distribution of batch shape (..., D).
+        """
 
     @abstractmethod
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Turn uniforms u in (0, 1), shape (..., D), into values by inverting each cumulative distribution.
 
-        A temperature below 1 sharpens every conditional, above 1 flattens it; 1 samples the distribution itself.
+        Args:
+            params: raw outputs, shape (..., D, K).
+            u: float64, shape (..., D).
+            temperature: below 1 sharpens every conditional, above 1 flattens it; 1 samples the distribution itself.
+
+        Returns:
+            Values in the support, shape (..., D), of the dtype of params.
         """
 
     @abstractmethod
     def outside_support(self, x: Tensor) -> Tensor:
-        """True where a value is outside the support; bool, same shape as x."""
+        """True where a value is outside the support: x of any shape gives bool of the same shape."""
 
     def encode(self, x: Tensor) -> Tensor:
         """Network input for x (..., D): shape (..., D, E). Here the values as they are."""
         return x.unsqueeze(-1)
 
     def select(self, variables: Sequence[int]) -> Likelihood:
-        """The likelihood of some of the variables. Here all are alike, so it is the same."""
+        """The likelihood of some of the variables. Here all are alike, so it is the same.
+
+        Args:
+            variables: indices from 0..D-1, in the order in which their parameters will come.
+        """
         return self
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -98,6 +116,10 @@ class Likelihood(ABC):
     def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse values outside the support, NaN included.
 
+        Args:
+            x: values, shape (..., D).
+            name: of the argument, for the message.
+
         Raises:
             ValueError: names the support, the first offending value and its place.
         """
@@ -109,6 +131,12 @@ class Likelihood(ABC):
 
     def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> None:
         """Refuse anything but a tensor (..., D) of the given dtype with values in the support.
+
+        Args:
+            x: what was given.
+            n_features: number of variables D.
+            dtype: of the model.
+            name: of the argument, for the message.
 
         Raises:
             TypeError: no tensor, or one of another dtype.
@@ -435,7 +463,12 @@ class Columns(Likelihood):
         return shared
 
     def each(self, function: Callable[[Likelihood, list[int]], Tensor], dim: int = -1) -> Tensor:
-        """Apply a function to all columns that share a likelihood; its results, in the order of the variables."""
+        """Apply a function to all columns that share a likelihood; its results, in the order of the variables.
+
+        Args:
+            function: from a likelihood and the indices of its variables to a tensor with as many entries along ``dim``.
+            dim: along which the variables lie.
+        """
         shared = self.shared()
         joined = torch.cat([function(column, variables) for column, variables in shared.items()], dim)
         order = [i for variables in shared.values() for i in variables]
@@ -495,7 +528,7 @@ def _store(likelihood: Likelihood, **values: Any) -> None:
 
 
 def to_config(likelihood: Likelihood) -> dict[str, Any]:
-    """Describe a likelihood in plain data: its name and its arguments.
+    """Describe a likelihood, a dataclass, in plain data: its name and its arguments.
 
     Example:
         >>> to_config(Categorical(3))
@@ -509,6 +542,9 @@ def to_config(likelihood: Likelihood) -> dict[str, Any]:
 
 def from_config(config: dict[str, Any]) -> Likelihood:
     """Make the likelihood that :func:`to_config` described.
+
+    Raises:
+        KeyError: no likelihood of the package has that name.
 
     Example:
         >>> from_config({"name": "Categorical", "k": 3})

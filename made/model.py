@@ -357,11 +357,28 @@ class MADE(nn.Module):
             return samplers[method](self, u, known, temperature, context)
 
     def check(self, x: Tensor, name: str = "x") -> None:
-        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
+        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support.
+
+        Raises:
+            TypeError: x is no tensor, or one of another dtype.
+            ValueError: another width, or a value outside the support.
+        """
         self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
     def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row."""
+        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row.
+
+        Args:
+            context: shape (C,) or (*shape, C), or None.
+            shape: of the rows it goes with.
+
+        Returns:
+            Shape (*shape, C), or None for a model without context.
+
+        Raises:
+            TypeError: it is no tensor of the model's dtype.
+            ValueError: it is missing, superfluous, of another shape or not finite.
+        """
         C = self.context_features
         if (context is None) != (C == 0):
             raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")
@@ -375,7 +392,12 @@ class MADE(nn.Module):
         return context.to(self.output.weight.device).expand(*shape, C)
 
     def check_partial(self, x: Tensor, name: str) -> None:
-        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support."""
+        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support.
+
+        Raises:
+            TypeError: x is no tensor, or one of another dtype.
+            ValueError: another shape, or a value outside the support.
+        """
         if not isinstance(x, Tensor):
             raise TypeError(f"{name} must be a tensor of the model's dtype, got {type(x).__name__}")
         if x.dim() != 2 or x.shape[1] != self.n_features:
@@ -383,7 +405,12 @@ class MADE(nn.Module):
         self.check(torch.where(x.isnan(), 0, x), name)
 
     def check_given(self, given: Tensor, n: int) -> None:
-        """Refuse anything but n rows (n, D) whose known values come first in the order."""
+        """Refuse anything but n rows (n, D) whose known values come first in the order.
+
+        Raises:
+            TypeError: it is no tensor, or one of another dtype.
+            ValueError: another shape, a value outside the support, or a known variable after an unknown one.
+        """
         if isinstance(given, Tensor) and given.shape != (n, self.n_features):
             raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
         self.check_partial(given, "given")
