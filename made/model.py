@@ -7,13 +7,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from made.files import write_whole
 from made.layers import MaskedLinear, evaluating
 from made.likelihoods import Bernoulli, Likelihood, from_config, to_config
 from made.masks import Connectivity, check_sizes
@@ -156,6 +156,11 @@ class MADE(nn.Module):
     def connectivity_for(self, step: int) -> Connectivity:
         """The connectivity of a training step: the next one of a finite list, or a fresh one."""
         return self.draw(step) if self.n_masks is None else self.connectivities[step % self.n_masks]
+
+    def take_turn(self, step: int | None) -> None:
+        """Use the connectivity of a training step, or the first one for validation (None): how ``made.fit`` asks."""
+        if self.n_masks != 1:
+            self.use(0 if step is None else self.connectivity_for(step))
 
     @property
     def order_agnostic(self) -> bool:
@@ -351,14 +356,12 @@ class MADE(nn.Module):
             >>> again.connectivity == model.connectivity
             True
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors = {name: t.contiguous() for name, t in self.state_dict().items() if isinstance(t, Tensor)}
         for k, connectivity in enumerate([self.connectivity, *self.connectivities]):
             tensors |= {f"connectivity.{k}.{layer}": d.clone() for layer, d in enumerate(connectivity.degrees)}
-        partial = Path(f"{os.fspath(path)}.partial")
-        save_file(tensors, partial, metadata={"format": FORMAT, "config": json.dumps(self._config)})
-        partial.replace(path)
+        write_whole(path, save(tensors, metadata={"format": FORMAT, "config": json.dumps(self._config)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> MADE:
