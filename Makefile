@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 PAGE := _build/html/book/index.html
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py)
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py made/*/*.py)
 
 .PHONY: help book test browser notebooks launch lab pdf results benchmark clean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 MAX_STATES = 2**20
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def structural_dependencies(model: MADE) -> Tensor:
@@ -133,7 +132,7 @@ def violations(dependencies: Tensor, order: Tensor) -> list[str]:
     return found
 
 
-def positive_copy(model: _Module, seed: int) -> _Module:
+def positive_copy(model: nn.Module, seed: int) -> Any:
     """A float64 copy in evaluation mode whose parameters are random numbers from [0.5, 1.5], divided by the width.
 
     Args:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from made.checks import check_sizes, integer, positive, tensor
+from made.files import read_tensors, write_tensors
 from made.layers import ConditionedLinear, MaskedLinear, evaluating
 from made.likelihoods import Bernoulli, Likelihood, from_config, to_config
 from made.masks import Connectivity
@@ -186,6 +185,11 @@ class MADE(nn.Module):
     def connectivity_for(self, step: int) -> Connectivity:
         """The connectivity of a training step: the next one of a finite list, or a fresh one."""
         return self.draw(step) if self.n_masks is None else self.connectivities[step % self.n_masks]
+
+    def take_turn(self, step: int | None) -> None:
+        """Use the connectivity of a training step, or the first one for validation (None): how ``made.fit`` asks."""
+        if self.n_masks != 1:
+            self.use(0 if step is None else self.connectivity_for(step))
 
     @property
     def order_agnostic(self) -> bool:
@@ -398,8 +402,7 @@ class MADE(nn.Module):
             TypeError: x is no tensor, or one of another dtype.
             ValueError: another shape, or a value outside the support.
         """
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a tensor of the model's dtype, got {type(x).__name__}")
+        x = tensor(name, x, self.output.weight.dtype)
         if x.dim() != 2 or x.shape[1] != self.n_features:
             raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
         self.check(torch.where(x.isnan(), 0, x), name)
@@ -431,14 +434,10 @@ class MADE(nn.Module):
             >>> again.connectivity == model.connectivity
             True
         """
-        from safetensors.torch import save_file
-
         tensors = {name: t.contiguous() for name, t in self.state_dict().items() if isinstance(t, Tensor)}
         for k, connectivity in enumerate([self.connectivity, *self.connectivities]):
             tensors |= {f"connectivity.{k}.{layer}": d.clone() for layer, d in enumerate(connectivity.degrees)}
-        partial = Path(f"{os.fspath(path)}.partial")
-        save_file(tensors, partial, metadata={"format": _FORMAT, "config": json.dumps(self.config.to_dict())})
-        partial.replace(path)
+        write_tensors(path, tensors, _FORMAT, self.config.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> MADE:
@@ -448,18 +447,9 @@ class MADE(nn.Module):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged or was written by something else.
         """
-        from safetensors import SafetensorError, safe_open
-
+        config, tensors = read_tensors(path, _FORMAT)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{os.fspath(path)} is damaged or no model file: {error}") from None
-        if metadata.get("format") != _FORMAT:
-            raise ValueError(f"{os.fspath(path)} holds no {_FORMAT} model, its format is {metadata.get('format')!r}")
-        try:
-            return cls._rebuild(json.loads(metadata["config"]), tensors).to(device).eval()
+            return cls._rebuild(config, tensors).to(device).eval()
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
 

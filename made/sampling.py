@@ -16,15 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from made.model import MADE
 
-__all__ = [
-    "Block",
-    "SortedNetwork",
-    "draw_in_order",
-    "sample_incremental",
-    "sample_naive",
-    "sorted_by_degree",
-    "uniforms",
-]
+__all__ = ["Block", "Sorted", "draw_in_order", "sample_incremental", "sample_naive", "sorted_by_degree", "uniforms"]
 
 
 def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) -> Tensor:
@@ -163,7 +155,7 @@ def draw_in_order(
     return x
 
 
-class SortedNetwork(NamedTuple):
+class Sorted(NamedTuple):
     """The layers of a MADE with their units sorted by degree; inputs count E times each, outputs K times.
 
     Attributes:
@@ -181,7 +173,7 @@ class SortedNetwork(NamedTuple):
     degrees: list[list[int]]
 
 
-def sorted_by_degree(model: MADE) -> SortedNetwork:
+def sorted_by_degree(model: MADE) -> Sorted:
     """The layers of a MADE with their units sorted by degree. A layer that is sorted already is not copied.
 
     Example:
@@ -205,7 +197,7 @@ def sorted_by_degree(model: MADE) -> SortedNetwork:
         direct = [matrix[orders[-1]][:, orders[0]] for matrix in (model.direct.weight, model.direct.mask)]
         offset = model.direct.offset()
         biases[-1] = biases[-1] if offset is None else biases[-1] + offset[orders[-1]]
-    return SortedNetwork(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before])
+    return Sorted(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before])
 
 
 class Block:
@@ -232,7 +224,7 @@ class Block:
         torch.Size([1, 2, 1])
     """
 
-    def __init__(self, model: MADE, network: SortedNetwork, state: list[Tensor], start: int, stop: int) -> None:
+    def __init__(self, model: MADE, network: Sorted, state: list[Tensor], start: int, stop: int) -> None:
         K = model.likelihood.n_params
         self.model, self.shape = model, (stop - start, K)
         self.likelihood = model.likelihood.select(model.connectivity.order[start:stop].tolist())

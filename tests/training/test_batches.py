@@ -1,4 +1,4 @@
-"""made/batches.py, and that fit and nll give the same result whatever form the rows come in."""
+"""made/training/batches.py, and that fit and nll give the same result whatever form the rows come in."""
 
 import math
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import made
-from made.batches import Batches, take
+from made.training.batches import Batches, take
 
 ROWS = torch.arange(22.0).reshape(11, 2)
 CONTEXT = -ROWS[:, :1]

@@ -92,7 +92,7 @@ def main(kind, wanted, folder):
     while attempt(kind, folder, checkpoint, patience * dice.random()):
         kills += 1
         if checkpoint.exists():
-            steps.append(made.checkpoint.read(checkpoint)["step"])  # whole, whenever the kill came
+            steps.append(made.training.checkpoint.read(checkpoint)["step"])  # whole, whenever the kill came
         if len(steps) > 1 and steps[-1] == steps[-2]:
             patience *= 1.3  # too short to get anywhere: be kinder
         elif kills > 2 * wanted:
@@ -101,7 +101,9 @@ def main(kind, wanted, folder):
     found = {"kills": kills, "steps": steps, "equal": equal(whole, resumed)}
     # the sampler state: an undisturbed run that writes a checkpoint ends with the same file, but for the clock
     train(kind, folder, folder / "undisturbed")
-    found["same_checkpoint"] = equal(made.checkpoint.read(checkpoint), made.checkpoint.read(folder / "undisturbed"))
+    found["same_checkpoint"] = equal(
+        made.training.checkpoint.read(checkpoint), made.training.checkpoint.read(folder / "undisturbed")
+    )
     print(json.dumps(found))
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import made
-from made.parallel import Group
+from made.training.parallel import Group
 
 SCRIPT = Path(__file__).parent / "train_in_parallel.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -119,7 +119,7 @@ def test_killed_and_resumed_they_end_with_the_same_bits(tmp_path):
             time.sleep(0.001)
         time.sleep(0.1 * dice.random())
         kill(process)
-        steps.append(made.checkpoint.read(checkpoint)["step"])
+        steps.append(made.training.checkpoint.read(checkpoint)["step"])
     assert len(set(steps)) > 1
     assert max(steps) < 12 * 5
     complete("killed")

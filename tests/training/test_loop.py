@@ -1,4 +1,4 @@
-"""made/training.py: fit and nll."""
+"""made/training/loop.py and evaluation.py: fit, nll."""
 
 import copy
 import dataclasses

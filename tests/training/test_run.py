@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import made
-from made import checkpoint as checkpoints
+from made.training import checkpoint as checkpoints
 
 TRAIN, VALID = ((torch.rand(n, 6, generator=torch.Generator().manual_seed(n)) < 0.4).float() for n in (43, 30))
 SETTINGS = {"epochs": 3, "batch_size": 10, "lr": 0.05, "seed": 1, "progress": False}
@@ -100,7 +100,7 @@ def test_a_crash_while_writing_leaves_a_whole_file(stage, writing, tmp_path, mon
 
 def test_within_an_epoch_it_is_written_only_when_due(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("made.training.write", lambda path, state: written.append((state["step"], state["done"])))
+    monkeypatch.setattr("made.training.run.write", lambda path, state: written.append((state["step"], state["done"])))
     made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run")
     assert written == [(0, 0), (5, 0), (10, 0), (15, 0)]  # at the start and after every epoch
     written.clear()

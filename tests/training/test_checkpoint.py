@@ -1,4 +1,4 @@
-"""made/checkpoint.py: files that are whole, or refused."""
+"""made/training/checkpoint.py: files that are whole, or refused."""
 
 import hashlib
 import io
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import made
-from made.checkpoint import MAGIC, read, write
+from made.training.checkpoint import MAGIC, read, write
 
 STATE = {"weights": torch.arange(5.0), "history": {"train": [1.5, 2.5]}, "path": None, "name": "run"}
 

@@ -110,7 +110,7 @@ def train(case, folder):
     except FloatingPointError as error:
         return {"error": str(error), "rank": RANK}
     found = {
-        "world": made.parallel.Group.join().world,
+        "world": made.training.parallel.Group.join().world,
         "history": vars(history),
         "weights": {name: p.detach() for name, p in model.named_parameters()},
         "same_generator": torch.equal(before, torch.get_rng_state()),
@@ -122,7 +122,7 @@ def train(case, folder):
 
 def main(folder, cases):
     for case in cases:
-        found = made.parallel.Group.join().gather(train(case, folder))
+        found = made.training.parallel.Group.join().gather(train(case, folder))
         if RANK == 0:
             torch.save(found, folder / f"{case}.partial")
             os.replace(folder / f"{case}.partial", folder / f"{case}.pt")
