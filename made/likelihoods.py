@@ -500,7 +500,17 @@ class Columns(Likelihood):
 
 
 class ColumnsDistribution(distributions.Distribution):
-    """What ``Columns`` hands out: a distribution of batch shape (..., D) whose variables are of several kinds."""
+    """What ``Columns`` hands out: a distribution of batch shape (..., D) whose variables are of several kinds.
+
+    Args:
+        likelihood: the columns.
+        params: raw outputs, shape (..., D, K).
+        validate_args: as in ``torch.distributions``.
+
+    Example:
+        >>> Columns([Bernoulli(), Categorical(3)]).distribution(torch.zeros(2, 3)).log_prob(torch.zeros(2)).exp()
+        tensor([0.5000, 0.3333])
+    """
 
     arg_constraints = {}  # noqa: RUF012
 

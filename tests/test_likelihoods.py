@@ -431,7 +431,6 @@ def test_a_likelihood_that_lacks_a_method_cannot_be_made(missing):
         type("Own", (Likelihood,), methods)()
 
 
-
 @pytest.mark.parametrize("likelihood", [DiscretizedLogistic(256), Columns([DiscretizedLogistic(256), Gaussian()])])
 def test_a_log_probability_computes_only_the_level_that_is_asked_for(likelihood, monkeypatch):
     model, x = made.MADE(2, (4,), likelihood=likelihood), torch.tensor([[3.0, 7.0]])

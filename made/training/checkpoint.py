@@ -12,7 +12,7 @@ import torch
 
 from made.files import write_whole
 
-__all__ = ["check_same_run", "read", "write"]
+__all__ = ["MAGIC", "check_same_run", "read", "write"]
 
 MAGIC = b"made.fit/1 sha256 "
 
@@ -35,7 +35,7 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    write_whole(path, header(content), b"\n", content)
+    write_whole(path, _header(content), b"\n", content)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -54,12 +54,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     first, _, content = Path(path).read_bytes().partition(b"\n")
     if not first.startswith(MAGIC):
         raise ValueError(f"checkpoint {os.fspath(path)} was not written by made.fit")
-    if first != header(content):
+    if first != _header(content):
         raise ValueError(f"checkpoint {os.fspath(path)} is damaged: its content does not match its checksum")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def header(content: bytes) -> bytes:
+def _header(content: bytes) -> bytes:
     """The first line of a file with this content."""
     return MAGIC + hashlib.sha256(content).hexdigest().encode()
 

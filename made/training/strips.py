@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from made.layers import MaskedLinear
 
-__all__ = ["Strip", "StripProduct", "cut_mask", "kept_masked"]
+__all__ = ["ENOUGH", "HEIGHT", "Strip", "StripForward", "StripProduct", "cut_mask", "kept_masked"]
 
 HEIGHT = 192  # rows per strip: fewer would save more multiplications, but small products run slower
 ENOUGH = 200_000  # weights of a layer from which strips are faster than a product with the mask
@@ -100,6 +100,14 @@ class StripForward:
 
     Once another mask is met, it is the layer's ordinary ``forward``; so it is in a copy of the layer, whose weights
     nobody keeps masked.
+
+    Args:
+        layer: whose weights are masked already.
+
+    Example:
+        >>> layer = MaskedLinear(2, 1, generator=torch.Generator().manual_seed(0))
+        >>> bool((StripForward(layer)(torch.ones(3, 2)) == layer(torch.ones(3, 2))).all())
+        True
     """
 
     def __init__(self, layer: MaskedLinear) -> None:

@@ -10,7 +10,7 @@ from registry import CONFIGS, build, contexts, rows
 from torch.nn import functional as F
 
 import made
-from made.layers import MaskedLinear
+from made.layers import ConditionedLinear, MaskedLinear
 from made.training import strips
 from made.training.strips import StripProduct, cut_mask, kept_masked
 
@@ -116,9 +116,9 @@ def test_a_second_derivative_is_refused_rather_than_wrong():
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (2, 3, 5), (0, 5)])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("companion", [True, False])
-def test_a_layer_kept_masked_takes_what_a_layer_takes(shape, bias, companion):
-    layer = MaskedLinear(5, 7, bias, companion, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("kind", [MaskedLinear, ConditionedLinear])
+def test_a_layer_kept_masked_takes_what_a_layer_takes(shape, bias, kind):
+    layer = kind(5, 7, bias, generator=torch.Generator().manual_seed(0)).double()
     layer.set_mask(staircase(7, 5).bool())
     x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     expected = layer(x)
