@@ -380,6 +380,7 @@ def reloaded(tmp_path_factory):
     return expected, torch.load(folder / "found.pt")
 
 
+@pytest.mark.processes
 @every_config
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_saved_model_is_the_same_in_a_fresh_process(name, dtype, reloaded):

@@ -174,6 +174,7 @@ def test_the_front_door_exports_what_the_modules_do():
             assert name in sys.modules[obj.__module__].__all__
 
 
+@pytest.mark.processes
 def test_import_made_is_light_silent_and_leaves_the_random_generator():
     heavy = ["sklearn", "matplotlib", "pooch", "safetensors", "IPython", "scipy", "requests"]
     code = "import sys, torch; a = torch.initial_seed(), torch.get_rng_state(); import made; "
@@ -246,6 +247,7 @@ def test_the_version_is_that_of_the_project():
     assert (FOLDER / "py.typed").exists()
 
 
+@pytest.mark.processes
 def test_examples_of_the_readme_run(tmp_path):
     readme = FOLDER.parent / "README.md"
     if not readme.exists():

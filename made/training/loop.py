@@ -93,7 +93,7 @@ def fit(
             for batch, n in run.rest_of_epoch():
                 run.optimizer.zero_grad()
                 for part in zip(*(tensor.chunk(options.accumulate) for tensor in batch), strict=True):
-                    with torch.autocast(run.device.type, torch.bfloat16, enabled=amp):
+                    with torch.autocast(run.device.type, torch.bfloat16, enabled=options.amp):
                         loss = model.loss(*part)  # type: ignore[operator]
                     (loss * (len(part[0]) / n)).backward()
                     run.total += loss.item() * len(part[0])

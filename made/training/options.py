@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -48,18 +49,22 @@ class Options:
         if self.resume and self.checkpoint is None:
             raise ValueError("resume needs a checkpoint: a file to go on from")
 
+        # plain values, not NumPy's: a checkpoint takes no others
+        self.lr, self.weight_decay, self.amp = float(self.lr), float(self.weight_decay), bool(self.amp)
+        self.seed = operator.index(self.seed)
+
     def shaping(self) -> dict[str, Any]:
-        """Those that shape the result, as plain values: a run goes on only with the same.
+        """Those that shape the result: a run goes on only with the same.
 
         Example:
             >>> Options(lr=0.1).shaping()["lr"]
             0.1
         """
         return {
-            "lr": float(self.lr),
-            "weight_decay": float(self.weight_decay),
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
-            "amp": bool(self.amp),
-            "seed": int(self.seed),
+            "amp": self.amp,
+            "seed": self.seed,
         }

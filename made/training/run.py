@@ -155,15 +155,16 @@ class Run:
     def begin(self) -> None:
         """Take up the checkpoint, or start afresh."""
         path = self.options.checkpoint
-        if path is not None and os.path.exists(path):
-            if not self.options.resume:
-                raise FileExistsError(f"checkpoint {os.fspath(path)} exists: go on with resume=True, or remove it")
+        exists = path is not None and os.path.exists(path)
+        if exists and not self.options.resume:
+            raise FileExistsError(f"checkpoint {path} exists: go on with resume=True, or remove it")
+        if path is not None and self.group.rank == 0:
+            remove_leftovers(path)
+        if path is not None and exists:
             self.take_up(path)
         else:
             self.group.share(self.model)
             self.save()
-        if path is not None and self.group.rank == 0:
-            remove_leftovers(path)
 
     def take_up(self, path: str | os.PathLike[str]) -> None:
         """Go on from the state in a checkpoint."""

@@ -318,6 +318,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files with holes and memory limits as on Linux")
 def test_a_file_larger_than_the_memory_it_is_given(tmp_path):
     path = tmp_path / "rows"
