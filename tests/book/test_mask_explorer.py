@@ -27,8 +27,8 @@ GRID = [(order, hidden) for orders in ORDERS.values() for order in orders for hi
 
 # Everything the explorer computes for a list of [order, hidden], with even degrees, or with random ones from seeds.
 COMPUTE = """([grid, seeds]) => grid.map(([order, hidden], n) => {
-  const m = window.maskExplorer, D = order.length
-  const inner = seeds ? m.randomDegrees(D, hidden, m.randomFrom(n)) : m.evenDegrees(D, hidden)
+  const m = {...made, ...maskExplorer}, D = order.length
+  const inner = seeds ? m.randomDegrees(D, hidden, m.generator(n)) : m.evenDegrees(D, hidden)
   const degrees = [m.degreesFromOrder(order), ...inner]
   const total = (rule, direct) => m.totalProbability(degrees, {rule, direct, seed: n})
   return {
@@ -102,7 +102,7 @@ def test_total_probability(seeds, page):
 
 
 def test_random_orders_are_permutations_and_seeds_matter(page):
-    script = "() => [...Array(50).keys()].map(s => maskExplorer.randomOrder(6, maskExplorer.randomFrom(s)))"
+    script = "() => [...Array(50).keys()].map(s => made.randomOrder(6, made.generator(s)))"
     orders = page.evaluate(script)
     assert all(sorted(order) == list(range(6)) for order in orders)
     assert len(set(map(tuple, orders))) > 40
