@@ -1,10 +1,10 @@
 /* Live MADE: the shipped networks draw digits inside the page, pixel by pixel.
 
-   First the lesson: one image drawn with one pass of work, and the networks' weights. Then the page: it replaces the
-   picture live_made.png, where there is one, by something to play with. Its state is plain values that JSON can hold;
-   what the reader does makes a new state, and render(state, page) draws everything from it. A `page` is what is on the
-   screen: its elements, the state they show, the colours, and the walk of the network, which may go on from where it is.
-   Orders, degrees and random numbers are those of made.js. */
+   Orders, degrees and random numbers are those of made.js. In this file: one image drawn with one pass of work; the
+   networks' weights; the state, plain values that JSON can hold, and what changes it; what the reader does;
+   render(state, view), which draws everything from the state; and the elements, which take the place of the picture
+   live_made.png. A `view` is what is on the page: its parts, the state they show, and the drawing, which may go on from
+   where it is. */
 "use strict";
 
 {
@@ -37,15 +37,15 @@
 
   /** The next variable in the order takes this value. Afterwards the logit of the one that follows is complete. */
   function advance(walk, value) {
-    const { network, degrees, sums, units, logits } = walk;
+    const { network, degrees, sums, units } = walk;
     const variable = walk.order[walk.t];
     const degree = walk.t + 1;
     const last = units.length - 1;
     walk.x[variable] = value;
+    // A 0 sends nothing.
     if (value === 1) {
-      // a 0 sends nothing
       send(network.weights[0], variable, 1, sums[0], degrees[1], degree);
-      send(network.direct, variable, 1, logits, degrees[0], degree + 1); // outputs: strictly later ones
+      send(network.direct, variable, 1, walk.logits, degrees[0], degree + 1); // outputs: strictly later ones
     }
     // Hidden units of this degree have now received all they ever will: compute each once, and send it on.
     for (let l = 0; l <= last; l++) {
@@ -55,7 +55,7 @@
         if (network.residual && l > 0) h += units[l - 1][k];
         units[l][k] = h;
         if (l < last) send(network.weights[l + 1], k, h, sums[l + 1], degrees[l + 2], degree);
-        else send(network.weights[l + 1], k, h, logits, degrees[0], degree + 1);
+        else send(network.weights[l + 1], k, h, walk.logits, degrees[0], degree + 1);
       }
     }
     walk.t += 1;
@@ -117,11 +117,11 @@
     arriving[name] ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = new URL(`${name}.js`, FOLDER);
-      script.onload = () => resolve(arrived[name]);
-      script.onerror = () => {
+      script.addEventListener("load", () => resolve(arrived[name]));
+      script.addEventListener("error", () => {
         delete arriving[name];
         reject(new Error(`The file ${name}.js could not be loaded.`));
-      };
+      });
       document.head.append(script);
     });
     return arriving[name];
@@ -177,6 +177,7 @@
   const TOOLS = { ink: 1, "no ink": 0, erase: -1 };
   const TALLEST = 5; // nats, the height of the strip of surprises
   const AT_ONCE = 100; // the right end of the speed slider
+  const pixelsPerSecond = (speed) => (speed >= AT_ONCE ? 1e9 : 2 * 1000 ** (speed / AT_ONCE));
   const NOTHING = Array(D).fill(-1);
 
   const START = {
@@ -210,9 +211,9 @@
     return next;
   }
 
-  function update(page, changes) {
-    page.state = changed(page.state, changes);
-    render(page.state, page);
+  function update(view, changes) {
+    view.state = changed(view.state, changes);
+    render(view.state, view);
   }
 
   /** The random numbers of a seed: one per pixel, and a random order. */
@@ -225,113 +226,113 @@
   /** The drawing of a state: {uniforms, order, walk, steps}, where walk is null until the network has been loaded.
 
       A walk goes forward only. If it is past the state, or the state has changed otherwise, it begins again. */
-  function drawingOf(state, page) {
+  function drawingOf(state, view) {
     const network = networkOf(state);
     const { seed, mode, temperature, given, t } = state;
     const key = [network, seed, mode, temperature, given];
-    const goesOn = page.drawing?.key.every((part, k) => part === key[k]) && !(page.drawing.walk?.t > t);
+    const goesOn = view.drawing?.key.every((part, k) => part === key[k]) && !(view.drawing.walk?.t > t);
     if (!goesOn) {
       const { uniforms, order } = numbersOf(state);
       const walk = network ? begin(network, knownFirst(order, given)) : null;
-      page.drawing = { key, uniforms, order: walk ? walk.order : order, walk, steps: [] };
+      view.drawing = { key, uniforms, order: walk ? walk.order : order, walk, steps: [] };
     }
-    const { walk, uniforms, steps } = page.drawing;
-    while (walk && walk.t < t) steps.push(drawNext(walk, uniforms, given, temperature));
-    return page.drawing;
+    const { drawing } = view;
+    while (drawing.walk?.t < t) drawing.steps.push(drawNext(drawing.walk, drawing.uniforms, given, temperature));
+    return drawing;
   }
 
   // ---- what the reader does: drawing -------------------------------------------------------------------------------
 
   /** Do something as soon as the network of the current mode is there. */
-  async function withNetwork(page, action) {
-    const name = MODES[page.state.mode].network;
+  async function withNetwork(view, action) {
+    const name = MODES[view.state.mode].network;
     if (!arrived[name]) {
-      update(page, { loading: true, message: `Loading the network (${SIZES[name]}) \u2026` });
+      update(view, { loading: true, message: `Loading the network (${SIZES[name]}) \u2026` });
       try {
         await load(name);
       } catch (error) {
-        return update(page, { loading: false, message: error.message });
+        return update(view, { loading: false, message: error.message });
       }
-      update(page, { loading: false });
-      if (name !== MODES[page.state.mode].network) return; // the reader has changed the mode meanwhile
-      update(page, { t: 0, message: "" });
+      update(view, { loading: false });
+      if (name !== MODES[view.state.mode].network) return; // the reader has changed the mode meanwhile
+      update(view, { t: 0, message: "" });
     }
     action();
   }
 
-  function draw(page, given) {
-    update(page, { given, t: given === NOTHING ? 0 : page.state.t });
-    withNetwork(page, () => {
-      if (knownCount(page.state.given) === D) return sayNothingIsMissing(page);
-      update(page, { seed: page.state.nextSeed, draft: null, t: 0 });
-      play(page);
+  /** Draw what is missing, with the next random numbers. */
+  function complete(view) {
+    withNetwork(view, () => {
+      if (knownCount(view.state.given) === D) return sayNothingIsMissing(view);
+      update(view, { seed: view.state.nextSeed, draft: null, t: 0 });
+      play(view);
     });
   }
 
-  function changeMode(page, mode) {
-    const { state } = page;
+  function changeMode(view, mode) {
+    const { state } = view;
     const goOn = networkOf(state) && state.t > 0 && knownCount(state.given) === 0;
     const gap = state.given.indexOf(-1);
     // The network for one order can be given the first pixels only.
     const cut = gap >= 0 && !isAnyOrder({ mode });
-    update(page, { mode, given: cut ? [...state.given].fill(-1, gap) : state.given, t: 0 });
-    withNetwork(page, () => {
-      if (goOn) play(page);
+    update(view, { mode, given: cut ? [...state.given].fill(-1, gap) : state.given, t: 0 });
+    withNetwork(view, () => {
+      if (goOn) play(view);
     });
   }
 
-  function again(page) {
-    withNetwork(page, () => {
-      update(page, { t: 0 });
-      play(page);
+  function again(view) {
+    withNetwork(view, () => {
+      update(view, { t: 0 });
+      play(view);
     });
   }
 
-  function play(page) {
-    if (!networkOf(page.state)) return withNetwork(page, () => play(page));
-    if (page.state.t === D) update(page, { t: 0 });
-    if (page.state.t === D) return sayNothingIsMissing(page);
-    if (calm.matches || page.state.speed >= AT_ONCE) {
-      update(page, { t: D });
-      return sayResult(page);
+  function play(view) {
+    if (!networkOf(view.state)) return withNetwork(view, () => play(view));
+    if (view.state.t === D) update(view, { t: 0 });
+    if (view.state.t === D) return sayNothingIsMissing(view);
+    if (calm.matches || view.state.speed >= AT_ONCE) {
+      update(view, { t: D });
+      return sayResult(view);
     }
-    page.owed = 1; // pixels owed to the reader
-    page.before = performance.now(); // the time of the last frame
-    cancelAnimationFrame(page.frame);
-    page.frame = requestAnimationFrame((now) => tick(page, now));
-    update(page, { playing: true, message: "Drawing \u2026" });
+    view.owed = 1; // pixels owed to the reader
+    view.before = performance.now(); // the time of the last frame
+    cancelAnimationFrame(view.frame);
+    view.frame = requestAnimationFrame((now) => tick(view, now));
+    update(view, { playing: true, message: "Drawing \u2026" });
   }
 
-  function tick(page, now) {
-    if (!page.state.playing) return;
-    page.frame = requestAnimationFrame((later) => tick(page, later));
-    page.owed += (Math.max(0, now - page.before) / 1000) * pixelsPerSecond(page.state.speed);
-    page.before = now;
-    const pixels = Math.floor(Math.min(page.owed, D));
+  function tick(view, now) {
+    if (!view.state.playing) return;
+    view.frame = requestAnimationFrame((later) => tick(view, later));
+    view.owed += (Math.max(0, now - view.before) / 1000) * pixelsPerSecond(view.state.speed);
+    view.before = now;
+    const pixels = Math.floor(Math.min(view.owed, D));
     if (pixels === 0) return;
-    page.owed -= pixels;
-    update(page, { t: page.state.t + pixels });
-    if (page.state.t === D) sayResult(page);
+    view.owed -= pixels;
+    update(view, { t: view.state.t + pixels });
+    if (view.state.t === D) sayResult(view);
   }
 
-  function pause(page) {
-    if (page.state.playing) update(page, { playing: false, message: "Paused." });
+  function pause(view) {
+    if (view.state.playing) update(view, { playing: false, message: "Paused." });
   }
 
-  function goTo(page, t) {
-    pause(page);
-    withNetwork(page, () => update(page, { t }));
+  function goTo(view, t) {
+    pause(view);
+    withNetwork(view, () => update(view, { t }));
   }
 
-  function sayNothingIsMissing(page) {
-    update(page, { message: "Nothing is missing. Erase something first." });
+  function sayNothingIsMissing(view) {
+    update(view, { message: "Nothing is missing. Erase something first." });
   }
 
-  function sayResult(page) {
-    const drawn = D - knownCount(page.state.given);
+  function sayResult(view) {
+    const drawn = D - knownCount(view.state.given);
     const what = drawn === D ? `${D} pixels` : `${drawn} missing pixels`;
-    const { yours, networks } = scores(drawingOf(page.state, page).steps);
-    update(page, { message: `Finished: ${what} drawn, log p(x) = ${nats(yours + networks)}.` });
+    const { yours, networks } = scores(drawingOf(view.state, view).steps);
+    update(view, { message: `Finished: ${what} drawn, log p(x) = ${nats(yours + networks)}.` });
   }
 
   /** log p of what the reader gave and of what the network drew. */
@@ -343,9 +344,9 @@
   // ---- what the reader does: giving pixels -------------------------------------------------------------------------
 
   /** What is on the paper when it is touched counts as given. Returns a copy to be changed. */
-  function adopted(page) {
-    const given = [...page.state.given];
-    for (const { variable, value } of drawingOf(page.state, page).steps) given[variable] = value;
+  function adopted(view) {
+    const given = [...view.state.given];
+    for (const { variable, value } of drawingOf(view.state, view).steps) given[variable] = value;
     return given;
   }
 
@@ -367,42 +368,42 @@
     else fillRows(given, bottom);
   }
 
-  function give(page, given, more = {}) {
+  function give(view, given, more = {}) {
     const hint = () => {
-      const rest = knownCount(page.state.given) === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
-      update(page, { message: `Blue is given. ${rest}` });
+      const rest = knownCount(view.state.given) === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
+      update(view, { message: `Blue is given. ${rest}` });
     };
-    update(page, { ...more, given, t: 0, playing: false });
+    update(view, { ...more, given, t: 0, playing: false });
     hint();
-    withNetwork(page, hint);
+    withNetwork(view, hint);
   }
 
-  function keepRows(page, count) {
-    const given = adopted(page).fill(-1, count * SIDE);
+  function keepRows(view, count) {
+    const given = adopted(view).fill(-1, count * SIDE);
     fillRows(given, count);
-    give(page, given);
+    give(view, given);
   }
 
-  function eraseWhere(page, hidden) {
-    pause(page);
-    const given = adopted(page);
+  function eraseWhere(view, hidden) {
+    pause(view);
+    const given = adopted(view);
     if (knownCount(given) === 0) {
-      return update(page, { message: "The paper is empty: draw a digit first, or start from one below." });
+      return update(view, { message: "The paper is empty: draw a digit first, or start from one below." });
     }
     give(
-      page,
+      view,
       given.map((value, i) => (hidden(i) ? -1 : value)),
     );
-    update(page, { message: "The heat map shows what the network expects. Now complete it." });
+    update(view, { message: "The heat map shows what the network expects. Now complete it." });
   }
 
-  function startFrom(page, digit) {
+  function startFrom(view, digit) {
     const given = [...digit];
-    if (isAnyOrder(page.state)) {
-      give(page, given);
-      update(page, { message: "Erase any part, then complete it." });
+    if (isAnyOrder(view.state)) {
+      give(view, given);
+      update(view, { message: "Erase any part, then complete it." });
     } else {
-      give(page, given.fill(-1, D / 2)); // keep the upper half
+      give(view, given.fill(-1, D / 2)); // keep the upper half
     }
   }
 
@@ -422,22 +423,22 @@
     });
   }
 
-  function listenToPointer(page, paper) {
+  function listenToPointer(view, paper) {
     let stroke = null; // the cell under the pointer while it is pressed
     const paint = (cells, given) => {
       stroke = cells.at(-1);
-      for (const cell of cells) touch(given, cell, page.state.tool === "erase" ? 3 : 2, page.state);
-      give(page, given, { cursor: stroke });
+      for (const cell of cells) touch(given, cell, view.state.tool === "erase" ? 3 : 2, view.state);
+      give(view, given, { cursor: stroke });
     };
     paper.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       paper.setPointerCapture(event.pointerId);
-      paint([cellAt(paper, event)], adopted(page));
+      paint([cellAt(paper, event)], adopted(view));
     });
     paper.addEventListener("pointermove", (event) => {
       if (stroke === null) return;
       const cells = cellsBetween(stroke, cellAt(paper, event));
-      if (cells.length) paint(cells, [...page.state.given]);
+      if (cells.length) paint(cells, [...view.state.given]);
     });
     const lift = () => {
       stroke = null;
@@ -448,17 +449,17 @@
 
   const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-  function listenToKeys(page, paper) {
+  function listenToKeys(view, paper) {
     paper.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
-      if (event.key in ARROWS) update(page, { cursor: moved(page.state.cursor, ...ARROWS[event.key]) });
-      else if (event.key === " ") pressSpace(page);
+      if (event.key in ARROWS) update(view, { cursor: moved(view.state.cursor, ...ARROWS[event.key]) });
+      else if (event.key === " ") pressSpace(view);
       else return;
       event.preventDefault();
-      const { cursor, given } = page.state;
-      update(page, { whereabouts: `${place(cursor)}: ${["unknown", "no ink", "ink"][given[cursor] + 1]}` });
+      const { cursor, given } = view.state;
+      update(view, { whereabouts: `${place(cursor)}: ${["unknown", "no ink", "ink"][given[cursor] + 1]}` });
     });
-    for (const change of ["focus", "blur"]) paper.addEventListener(change, () => update(page, {}));
+    for (const change of ["focus", "blur"]) paper.addEventListener(change, () => update(view, {}));
   }
 
   function moved(cursor, down, right) {
@@ -466,44 +467,44 @@
     return clip(Math.floor(cursor / SIDE) + down) * SIDE + clip((cursor % SIDE) + right);
   }
 
-  function pressSpace(page) {
-    const { cursor, tool } = page.state;
-    const given = adopted(page);
+  function pressSpace(view) {
+    const { cursor, tool } = view.state;
+    const given = adopted(view);
     if (tool === "ink" && given[cursor] === 1) given[cursor] = 0; // the ink tool toggles
-    else touch(given, cursor, 1, page.state);
-    give(page, given);
+    else touch(given, cursor, 1, view.state);
+    give(view, given);
   }
 
   // ---- everything on the page, from a state ------------------------------------------------------------------------
 
-  function render(state, page) {
-    const drawing = drawingOf(state, page);
+  function render(state, view) {
+    const drawing = drawingOf(state, view);
     const { steps } = drawing;
     const isFinished = drawing.walk !== null && drawing.walk.t === D;
     const shown = [...state.given]; // what is on the paper: given, or drawn so far
     for (const { variable, value } of steps) shown[variable] = value;
     const latest = steps.length > knownCount(state.given) && !isFinished ? steps.at(-1).variable : null;
-    renderPaper(state, page, shown, latest);
-    renderHeat(state, page, shown, latest);
-    renderOrder(page);
-    renderSurprises(page);
-    renderStarters(page);
-    renderCoin(page);
-    renderNumbers(state, page);
-    renderControls(state, page);
-    put(page.parts.status, "textContent", state.message);
-    put(page.parts.whereabouts, "textContent", state.whereabouts);
-    page.widget.classList.toggle("loading", state.loading);
+    renderPaper(state, view, shown, latest);
+    renderHeat(state, view, shown, latest);
+    renderOrder(view);
+    renderSurprises(view);
+    renderStarters(view);
+    renderCoin(view);
+    renderNumbers(state, view);
+    renderControls(state, view);
+    put(view.parts.status, "textContent", state.message);
+    put(view.parts.whereabouts, "textContent", state.whereabouts);
+    view.widget.classList.toggle("loading", state.loading);
   }
 
   /** Set a property. What has not changed is left alone: it may be read aloud, or the reader may be typing there. */
-  function put(element, property, value) {
-    if (element[property] !== String(value)) element[property] = value;
+  function put(node, property, value) {
+    if (node[property] !== String(value)) node[property] = value;
   }
 
-  function renderPaper(state, page, shown, latest) {
-    const { blue, orange, ink, paper: white, panel, line } = page.colours;
-    const { paper } = page.parts;
+  function renderPaper(state, view, shown, latest) {
+    const { blue, orange, ink, paper: white, panel, line } = view.colours;
+    const { paper } = view.parts;
     const pen = eachCell(paper, (i) => {
       if (shown[i] < 0) return solid(panel);
       if (state.given[i] < 0) return solid(shown[i] ? ink : white);
@@ -514,15 +515,15 @@
     if (document.activeElement === paper) outline(pen, state.cursor, orange, 4);
   }
 
-  function renderHeat(state, page, shown, latest) {
-    const { orange, ink, paper: white, panel, line } = page.colours;
-    const p = probabilities(state, page.drawing);
-    const pen = eachCell(page.parts.heat, (i) => (p[i] < 0 ? solid(panel) : mix(white, orange, p[i])));
+  function renderHeat(state, view, shown, latest) {
+    const { orange, ink, paper: white, panel, line } = view.colours;
+    const p = probabilities(state, view.drawing);
+    const pen = eachCell(view.parts.heat, (i) => (p[i] < 0 ? solid(panel) : mix(white, orange, p[i])));
     dots(pen, shown, line);
     if (latest !== null) outline(pen, latest, ink);
   }
 
-  /** Probabilities of ink: of the pixels on the paper as they were drawn, and of others where the network has an answer.
+  /** Probabilities of ink: of pixels on the paper as they were drawn, and of others where the network has an answer.
 
       While it walks, an any-order network has one for each: that of the order in which this pixel comes next. */
   function probabilities(state, { walk, steps }) {
@@ -535,18 +536,18 @@
     return p;
   }
 
-  function renderOrder(page) {
-    const { blue, paper: white } = page.colours;
-    const degrees = degreesFromOrder(page.drawing.order);
-    eachCell(page.parts.orderMap, (i) => mix(white, blue, 0.08 + (0.92 * degrees[i]) / D), 4);
+  function renderOrder(view) {
+    const { blue, paper: white } = view.colours;
+    const degrees = degreesFromOrder(view.drawing.order);
+    eachCell(view.parts.orderMap, (i) => mix(white, blue, 0.08 + (0.92 * degrees[i]) / D), 4);
   }
 
-  function renderSurprises(page) {
-    const { strip } = page.parts;
-    const { blue, orange } = page.colours;
+  function renderSurprises(view) {
+    const { strip } = view.parts;
+    const { blue, orange } = view.colours;
     const pen = strip.getContext("2d");
     pen.clearRect(0, 0, strip.width, strip.height);
-    page.drawing.steps.forEach((step, t) => {
+    view.drawing.steps.forEach((step, t) => {
       const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
       pen.fillStyle = solid(step.known ? blue : orange);
       pen.fillRect(2 * t, strip.height - height, 2, height);
@@ -554,25 +555,25 @@
   }
 
   /** Drawings to start from. They come with the first network that has been loaded. */
-  function renderStarters(page) {
-    const { starters } = page.parts;
+  function renderStarters(view) {
+    const { starters } = view.parts;
     const [network] = Object.values(arrived);
     if (!network) return;
     if (!starters.childElementCount) {
       const small = () => element("canvas", { width: SIDE * 2, height: SIDE * 2 });
       const start = (digit, k) =>
-        button("", () => startFrom(page, digit), { "aria-label": `drawing ${k + 1}` }, small());
+        button("", () => startFrom(view, digit), { "aria-label": `drawing ${k + 1}` }, small());
       starters.append(element("span", {}, "Start from"), ...network.starters.map(start));
     }
-    const { ink, paper: white } = page.colours;
+    const { ink, paper: white } = view.colours;
     starters.querySelectorAll("canvas").forEach((small, k) => {
       eachCell(small, (i) => solid(network.starters[k][i] ? ink : white), 2);
     });
   }
 
-  function renderCoin(page) {
-    const { steps, uniforms } = page.drawing;
-    const { coinFill, coinMark, coinText } = page.parts;
+  function renderCoin(view) {
+    const { steps, uniforms } = view.drawing;
+    const { coinFill, coinMark, coinText } = view.parts;
     const step = steps.at(-1);
     coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
     coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
@@ -586,20 +587,20 @@
     return `${place(variable)}: p = ${p.toFixed(2)}, ${verdict}`;
   }
 
-  function renderNumbers(state, page) {
-    const { timeline, timeText, total, parts } = page.parts;
-    const { steps } = page.drawing;
+  function renderNumbers(state, view) {
+    const { timeline, timeText, total, shares } = view.parts;
+    const { steps } = view.drawing;
     const t = steps.length;
     const { yours, networks } = scores(steps);
     const given = knownCount(state.given) ? `; given ${short(yours)}, drawn ${short(networks)}` : "";
     put(timeline, "value", t);
     put(timeText, "textContent", `${t} of ${D}`);
     put(total, "textContent", `log p(${t === D ? "x" : `first ${t} pixels`}) = ${nats(yours + networks)}`);
-    put(parts, "textContent", `(at temperature 1${given})`);
+    put(shares, "textContent", `(at temperature 1${given})`);
   }
 
-  function renderControls(state, page) {
-    const { parts } = page;
+  function renderControls(state, view) {
+    const { parts } = view;
     const known = knownCount(state.given);
     const isOpen = isAnyOrder(state);
     put(parts.play, "textContent", state.playing ? "Pause" : "Play");
@@ -617,8 +618,6 @@
     put(parts.warmth, "value", state.temperature);
     put(parts.warmthText, "textContent", state.temperature.toFixed(2));
   }
-
-  const pixelsPerSecond = (speed) => (speed >= AT_ONCE ? 1e9 : 2 * 1000 ** (speed / AT_ONCE));
 
   function speedName(speed) {
     const rate = pixelsPerSecond(speed);
@@ -699,19 +698,19 @@
   const legend = (className, from, to) => element("span", { className }, from, element("i"), to);
 
   /** All elements that a state fills, by name. */
-  function partsOf(page) {
+  function partsOf(view) {
     return {
       ...pictures(),
-      ...playback(page),
-      ...settings(page),
-      ...hand(page),
+      ...playback(view),
+      ...settings(view),
+      ...hand(view),
       status: element("p", { className: "status", role: "status" }),
       whereabouts: element("p", { className: "unseen", "aria-live": "polite" }),
       coinFill: element("i"),
       coinMark: element("b"),
       coinText: element("span"),
       total: element("strong"),
-      parts: element("span"),
+      shares: element("span"),
     };
   }
 
@@ -731,61 +730,63 @@
     };
   }
 
-  function playback(page) {
-    const complete = () => draw(page, page.state.given);
-    const step = () => goTo(page, page.state.t + 1);
+  function playback(view) {
+    const draw = () => {
+      update(view, { given: NOTHING, t: 0 });
+      complete(view);
+    };
     return {
-      draw: button("Draw a digit", () => draw(page, NOTHING), { className: "primary" }),
-      complete: button("Complete", complete, { title: "keep what is given, draw the rest" }),
-      play: button("Play", () => (page.state.playing ? pause(page) : play(page))),
-      step: button("Step", step),
-      again: button("Again", () => again(page), { title: "the same seed once more" }),
-      timeline: slider(0, D, 1, (t) => goTo(page, t)),
+      draw: button("Draw a digit", draw, { className: "primary" }),
+      complete: button("Complete", () => complete(view), { title: "keep what is given, draw the rest" }),
+      play: button("Play", () => (view.state.playing ? pause(view) : play(view))),
+      step: button("Step", () => goTo(view, view.state.t + 1)),
+      again: button("Again", () => again(view), { title: "the same seed once more" }),
+      timeline: slider(0, D, 1, (t) => goTo(view, t)),
       timeText: number(),
     };
   }
 
-  function settings(page) {
+  function settings(view) {
     const modes = Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label));
     const setSeed = ({ target }) => {
-      update(page, { seed: Math.max(0, Math.floor(target.valueAsNumber || 0)), draft: null, t: 0 });
-      again(page);
+      update(view, { seed: Math.max(0, Math.floor(target.valueAsNumber || 0)), draft: null, t: 0 });
+      again(view);
     };
     return {
-      order: element("select", { onchange: ({ target }) => changeMode(page, target.value) }, ...modes),
+      order: element("select", { onchange: ({ target }) => changeMode(view, target.value) }, ...modes),
       seed: element("input", {
         type: "number",
         min: 0,
         max: 999999,
         step: 1,
         inputMode: "numeric",
-        oninput: ({ target }) => update(page, { draft: target.value }),
+        oninput: ({ target }) => update(view, { draft: target.value }),
         onchange: setSeed,
       }),
-      speed: slider(0, AT_ONCE, 1, (speed) => update(page, { speed })),
+      speed: slider(0, AT_ONCE, 1, (speed) => update(view, { speed })),
       speedText: number(),
-      warmth: slider(0.5, 1.5, 0.05, (temperature) => update(page, { temperature })),
+      warmth: slider(0.5, 1.5, 0.05, (temperature) => update(view, { temperature })),
       warmthText: number(),
     };
   }
 
   /** What the reader draws and erases with. */
-  function hand(page) {
-    const rows = slider(0, SIDE, 1, (count) => keepRows(page, count));
+  function hand(view) {
+    const rows = slider(0, SIDE, 1, (count) => keepRows(view, count));
     const rowsText = number();
     const radio = (name) =>
       element("input", {
         type: "radio",
-        name: "live-made-tool",
+        name: `${view.id}-tool`,
         value: name,
-        onchange: () => update(page, { tool: name }),
+        onchange: () => update(view, { tool: name }),
       });
     const scattered = uniformNumbers(D, generator(0));
-    const erase = (text, hidden) => button(text, () => eraseWhere(page, hidden));
+    const erase = (text, hidden) => button(text, () => eraseWhere(view, hidden));
     const isMiddle = (v) => v >= 8 && v < 20;
     return {
       tools: Object.fromEntries(Object.keys(TOOLS).map((name) => [name, radio(name)])),
-      clear: button("Clear", () => update(page, { given: NOTHING, t: 0, message: "The paper is empty." })),
+      clear: button("Clear", () => update(view, { given: NOTHING, t: 0, message: "The paper is empty." })),
       rows,
       rowsText,
       rowsControl: field("Rows given", rowsText, rows),
@@ -831,7 +832,7 @@
         figure(parts.heat, "probability of ink, given what came before: ", legend("legend", "0", "1")),
       ),
       div("coin", parts.coinText, track),
-      element("p", {}, parts.total, " ", parts.parts),
+      element("p", {}, parts.total, " ", parts.shares),
       parts.strip,
       element("p", { className: "note" }, note),
       field("Pixel", parts.timeText, parts.timeline),
@@ -845,19 +846,22 @@
     );
   }
 
-  function mount(place) {
-    const page = { state: START };
-    page.parts = partsOf(page);
-    page.widget = widgetOf(page.parts);
-    listenToPointer(page, page.parts.paper);
-    listenToKeys(page, page.parts.paper);
-    place.replaceWith(page.widget);
+  let mounts = 0;
+
+  function mount(paragraph) {
+    const view = { id: `live-made${mounts++}`, state: START };
+    view.parts = partsOf(view);
+    view.widget = widgetOf(view.parts);
+    listenToPointer(view, view.parts.paper);
+    listenToKeys(view, view.parts.paper);
+    paragraph.replaceWith(view.widget);
     const repaint = () => {
-      page.colours = coloursOf(page.widget);
-      render(page.state, page);
+      view.colours = coloursOf(view.widget);
+      render(view.state, view);
     };
     new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     repaint();
+    return view;
   }
 
   window.liveMade = {
@@ -870,8 +874,8 @@
     logProb,
     knownFirst,
     uniformNumbers,
-    START,
     mount,
+    update,
   };
 
   made.replacePicture("live_made", mount);

@@ -1,7 +1,7 @@
 /* What the interactive pages share, all of it in `window.made`. This script runs before theirs.
 
    Orders, degrees and masks have the names and the values of made/masks.py: degrees are one array per layer, inputs
-   first, and a mask is mask[out][in]. Then come random numbers that a seed determines, and what a page needs to begin. */
+   first, and a mask is mask[out][in]. Random numbers that a seed determines follow, and what a page needs to begin. */
 "use strict";
 
 {
@@ -31,7 +31,7 @@
     return degrees;
   }
 
-  /** Cut the D variables into equal groups, one more than the narrowest layer has units, and put a degree at each cut. */
+  /** Cut the D variables into equal groups, one more than the narrowest layer has units; each cut is a degree. */
   function evenDegrees(nFeatures, hidden) {
     const lowest = nFeatures === 1 ? 0 : 1; // a single variable has nothing to see: degree 0, a constant
     const distinct = Math.min(nFeatures - lowest, ...hidden);
@@ -105,7 +105,7 @@
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-  /** Where a page shows the linked picture `name`.png, its paragraph, which holds nothing else, is handed to `mount`. */
+  /** Hand the paragraph of each linked picture `name`.png, which holds nothing else, to `mount`. */
   function replacePicture(name, mount) {
     const picture = new RegExp(`/${name}\\d*\\.png$`);
     for (const image of document.querySelectorAll("p > a img")) {

@@ -1,10 +1,11 @@
 /* The mask explorer: a small MADE drawn so that one can see who sees whom.
 
    A page that shows the picture mask_explorer.png inside a link gets the explorer in its place. Without JavaScript, in
-   Jupyter and in print the picture stays. Orders, degrees and masks are those of made.js. In this file, in this order:
-   is it a distribution; the state, plain values that JSON can hold, and what changes it; the network that follows from a
-   state; its words; its picture; its matrices; the controls; render(state, view), which draws all of that; and what the
-   reader does. A `view` is the explorer on the page: its elements, the state it shows, and where its units stand. */
+   Jupyter and in print the picture stays. Orders, degrees and masks are those of made.js. In this file: is it a
+   distribution; the state, plain values that JSON can hold, and what changes it; the network that follows from a state;
+   its words, its picture and its matrices as text; the controls; render(state, view), which puts all of that on the
+   page; and what the reader does. A `view` is what is on the page: its elements, the state they show, and where units
+   stand. */
 "use strict";
 
 {
@@ -36,7 +37,7 @@
   /** A function that makes a layer of random weights for a mask.
 
       A weight is drawn also where the mask erases it, so that a change of rule leaves all others as they were. Weights
-      are positive: an output that sees its own variable then leans towards it, and the sum can only become too large. */
+      are positive: an output that sees its own variable then leans towards it, so the sum can only be too large. */
   function layersFrom(random) {
     const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
     const weight = (kept) => Math.abs(normal()) * Number(kept);
@@ -288,10 +289,9 @@
   function sumFact(state, net) {
     const { rule, direct } = state;
     const total = totalProbability(net.levels.slice(0, -1), { rule, direct, seed: seedOf(state, "weights") });
-    return (
-      `<b>${total.toFixed(6)}</b>` +
-      `<p>is the sum of <i>p</i>(<i>x</i>) over all ${2 ** net.D} rows for random weights. ${whyThisSum(state, net)}</p>`
-    );
+    const rows = `all ${2 ** net.D} rows for random weights`;
+    const what = `is the sum of <i>p</i>(<i>x</i>) over ${rows}. ${whyThisSum(state, net)}`;
+    return `<b>${total.toFixed(6)}</b><p>${what}</p>`;
   }
 
   function whyThisSum(state, net) {
@@ -312,11 +312,9 @@
     const part = coverage(net.levels.slice(0, -1), state.direct);
     const pairs = (net.D * (net.D - 1)) / 2;
     const dependencies = count(pairs, "dependency").replace("ys", "ies");
-    return (
-      `<b>${(100 * part).toFixed(part === 1 ? 0 : 1)} %</b>` +
-      `<p>is the coverage: ${Math.round(part * pairs)} of the ${dependencies} that the order allows ` +
-      `${pairs > 1 ? "have" : "has"} a path.</p>`
-    );
+    const have = `${pairs > 1 ? "have" : "has"} a path`;
+    const what = `is the coverage: ${Math.round(part * pairs)} of the ${dependencies} that the order allows ${have}.`;
+    return `<b>${(100 * part).toFixed(part === 1 ? 0 : 1)} %</b><p>${what}</p>`;
   }
 
   // ---- the picture -------------------------------------------------------------------------------------------------
@@ -391,9 +389,8 @@
   /** The drawing as text. Units and edges are put in their places afterwards. */
   function drawing(net, plan) {
     const units = net.levels.map((_, level) => net.shown[level].map((unit) => unitMarkup(net, plan, level, unit)));
-    return (
-      `<g>${bandsMarkup(net, plan)}</g><g class="mx-edges">${edgesMarkup(net)}</g>` + `<g>${units.flat().join("")}</g>`
-    );
+    const edges = `<g class="mx-edges">${edgesMarkup(net)}</g>`;
+    return `<g>${bandsMarkup(net, plan)}</g>${edges}<g>${units.flat().join("")}</g>`;
   }
 
   function bandsMarkup(net, { bands, height }) {
@@ -473,7 +470,7 @@
       <figcaption>${title}<small>${note}</small></figcaption></figure>`;
   }
 
-  /** Squares of `size` pixels, as `look` says; where they are large, with the numbers of rows and columns in the pad. */
+  /** Squares of `size` pixels, as `look` says; a pad of more than a pixel holds the numbers of rows and columns. */
   function matrix(net, values, { from, to, size, pad, look }) {
     const rows = net.shown[to];
     const columns = net.shown[from];
@@ -734,13 +731,13 @@
 
   let mounts = 0;
 
-  function mount(place) {
+  function mount(paragraph) {
     const id = `mx${mounts++}`;
     const root = document.createElement("section");
     root.className = "mx";
     root.setAttribute("aria-label", "Mask explorer");
     root.innerHTML = frameMarkup(id);
-    place.replaceWith(root);
+    paragraph.replaceWith(root);
     const find = (selector) => root.querySelector(selector);
     const view = { id, root, find, svg: find(".mx-network"), box: find(".mx-box"), spots: [], animation: 0 };
     listenToControls(view);
@@ -750,6 +747,7 @@
     new ResizeObserver(() => {
       if (Math.abs(view.box.clientWidth - 8 - view.plan.available) > 1) show(view, view.state);
     }).observe(view.box);
+    return view;
   }
 
   function show(view, state, animated = false) {
@@ -835,7 +833,7 @@
     };
   }
 
-  window.maskExplorer = { START, changed, network, render, parseOrder, totalProbability, mount };
+  window.maskExplorer = { parseOrder, totalProbability, mount, show };
 
   made.replacePicture("mask_explorer", mount);
 }
