@@ -1,19 +1,27 @@
 # Two commands do everything on a fresh machine: `make book` and `make test`.
 PYTHON ?= python3
-BIN := .venv/bin
-ENV := .venv/.installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+ENV := $(VENV)/.installed
+# The versions to install: those that the stored outputs were made with.
+CONSTRAINTS ?= constraints.txt
+PIP = $(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
+# The build of PyTorch: `cpu`, a small one, is taken on Linux without an NVIDIA driver; `default` is what pip finds by itself.
+TORCH ?= $(shell [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null && echo default || echo cpu)
+CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 15 --retries 1
 PAGE := _build/html/book/index.html
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py made/*/*.py)
 
-.PHONY: help book test browser notebooks launch lab pdf results benchmark clean
+.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark dist clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 # Touched after each successful install, so the environment is rebuilt only when the files it depends on change.
-$(ENV): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+$(ENV): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	[ $(TORCH) != cpu ] || $(PIP) $(CPU_WHEELS) --no-deps torch
+	$(PIP) -e ".[dev]"
 	@touch $@
 
 book: $(ENV)  ## build the book and print the page to open
@@ -22,15 +30,27 @@ book: $(ENV)  ## build the book and print the page to open
 $(PAGE): $(ENV) $(SOURCES)
 	$(BIN)/python book/build.py
 
-test: $(PAGE)  ## lint, types, unit tests, doctests, every notebook against its stored outputs, every page in a browser
-	$(BIN)/ruff check .
-	$(BIN)/mypy made
+check: lint unit  ## the short round while you work: lint and unit
+
+lint: $(ENV)  ## style, format, types, workflows and forms: all that .pre-commit-config.yaml lists
+	SKIP=chapters $(BIN)/pre-commit run --all-files --show-diff-on-failure
+
+unit: $(ENV)  ## unit tests and doctests, without other processes, notebooks and browsers
+	$(BIN)/python -m pytest -m "not processes and not browser" --ignore-glob='*.ipynb'
+
+test: $(PAGE) lint  ## everything: lint, unit tests, doctests, every notebook against its stored outputs, every page in a browser
 	$(BIN)/python book/chromium.py
 	$(BIN)/python -m pytest
 
 browser: $(PAGE)  ## only the tests that open the built book in a browser
 	$(BIN)/python book/chromium.py
 	$(BIN)/python -m pytest -m browser -n 0 tests/book
+
+oldest:  ## unit tests with the oldest versions allowed, in an environment of their own (needs Python 3.11 or 3.12)
+	$(MAKE) unit VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+
+newest:  ## unit tests with the newest versions there are, in an environment of their own
+	$(MAKE) unit VENV=.venv-newest CONSTRAINTS=
 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/execute.py
@@ -43,7 +63,7 @@ launch: $(ENV)  ## write the address of the repository from _config.yml into the
 	$(BIN)/python book/execute.py --first-cell
 
 lab: $(ENV)  ## open the chapters in JupyterLab
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,lab]"
+	$(PIP) -e ".[dev,lab]"
 	$(BIN)/jupyter lab book
 
 pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
@@ -51,8 +71,12 @@ pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
 	$(BIN)/python book/pdf.py
 
 benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,benchmark]"
+	$(PIP) -e ".[dev,benchmark]"
 	$(BIN)/python tests/benchmarks/speed.py
 
+dist: $(ENV)  ## the files of a release, in dist
+	rm -rf dist
+	$(BIN)/python -m build
+
 clean:  ## remove the environment and everything that was built
-	rm -rf .venv _build book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-newest _build dist book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

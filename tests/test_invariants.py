@@ -351,7 +351,7 @@ import sys, torch, made
 folder, result = sys.argv[1:]
 torch.set_num_threads(1)
 answers = {}
-for name, (x, context) in torch.load(folder + "/rows.pt").items():
+for name, (x, context) in torch.load(folder + "/rows.pt", weights_only=True).items():
     model = made.MADE.load(f"{folder}/{name}.safetensors")
     assert not model.training
     with torch.no_grad():
@@ -377,7 +377,7 @@ def reloaded(tmp_path_factory):
     torch.save(inputs, folder / "rows.pt")
     subprocess.run([sys.executable, "-c", READER, str(folder), str(folder / "found.pt")], check=True)
     assert not list(Path(folder).glob("*.partial"))
-    return expected, torch.load(folder / "found.pt")
+    return expected, torch.load(folder / "found.pt", weights_only=True)
 
 
 @pytest.mark.processes

@@ -239,11 +239,7 @@ def test_functions_are_found_wherever_they_are():
     assert [name for name, _ in functions(ast.parse(source))] == ["a", "B.c", "B.c.d"]
 
 
-def test_the_version_is_that_of_the_project():
-    toml = FOLDER.parent / "pyproject.toml"
-    if not toml.exists():
-        pytest.skip("an installed package without its sources")
-    assert f'version = "{made.__version__}"' in toml.read_text()
+def test_types_are_announced():
     assert (FOLDER / "py.typed").exists()
 
 
