@@ -5,7 +5,7 @@ ENV := .venv/.installed
 PAGE := _build/html/book/index.html
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py)
 
-.PHONY: help book test browser notebooks launch lab pdf results benchmark clean
+.PHONY: help book test browser notebooks launch lab pdf results benchmark mutants clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -53,6 +53,9 @@ pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
 benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,benchmark]"
 	$(BIN)/python tests/benchmarks/speed.py
+
+mutants: $(ENV)  ## make small mistakes in the lesson, one at a time, and see a test go red for each (about an hour)
+	$(BIN)/python tests/mutants/run.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv _build book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

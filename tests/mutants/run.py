@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import importlib
 import json
@@ -34,6 +35,7 @@ import tempfile
 import time
 import tomllib
 import traceback
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,8 +235,9 @@ def identity(mutant: Mutant) -> tuple[str, str, str, str]:
     return mutant.module, mutant.function, mutant.before, mutant.after
 
 
+@functools.cache
 def digest(module: str) -> str:
-    """Changes with every change of a module: what was judged before is then judged again."""
+    """Changes with every change of a module, between runs: what was judged before is then judged again."""
     return hashlib.sha256(source_file(module).read_bytes()).hexdigest()[:16]
 
 
@@ -328,10 +331,11 @@ def main() -> int:
     print(f"{len(mutants)} mutants, {len(todo)} to judge", flush=True)
     for name in LIBRARIES:
         importlib.import_module(name)
-    untouched = [Mutant(m, "", 0, "", "", source_file(m).read_text()) for m in dict.fromkeys(m.module for m in todo)]
-    for mutant, verdict in judge(untouched, options.workers):
+    modules = {tuple(sorted(chain(*stages(m.module)))): m.module for m in todo}.values()  # one per choice of tests
+    for mutant, verdict in judge([Mutant(m, "", 0, "", "", source_file(m).read_text()) for m in modules], 1):
         if verdict.result != "survived":
             raise SystemExit(f"red without any mistake in {mutant.module}: {verdict.by}")
+    print("all green without any mistake", flush=True)
     start, spent, unexpected = time.monotonic(), 0.0, 0
     for n, (mutant, verdict) in enumerate(judge(todo, options.workers), start=1):
         write_down(mutant, verdict)
