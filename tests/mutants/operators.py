@@ -153,9 +153,11 @@ class Operators:
                 yield self.between(left, right, op, new)
 
     def on_binop(self, node: ast.BinOp) -> Iterator[Edit]:
-        """Another operation."""
+        """Another operation, and either operand alone."""
         if type(node.op) in ARITHMETIC:
             yield self.between(node.left, node.right, node.op, ARITHMETIC[type(node.op)])
+        for operand in (node.left, node.right):
+            yield self.replaced(node, f"({self.text(operand)})")
 
     def on_augassign(self, node: ast.AugAssign) -> Iterator[Edit]:
         """Another operation."""
@@ -193,10 +195,27 @@ class Operators:
             if part is not None:
                 yield self.replaced(part, "")
 
+    def on_subscript(self, node: ast.Subscript) -> Iterator[Edit]:
+        """The whole instead of a part."""
+        if isinstance(node.ctx, ast.Load) and self.root(node.value) not in self.imported:
+            yield self.replaced(node, self.text(node.value))
+
+    def on_name(self, node: ast.Name) -> Iterator[Edit]:
+        """The inverse of an order: who comes when, instead of when who comes."""
+        if node.id.endswith("order") and isinstance(node.ctx, ast.Load):
+            yield self.replaced(node, f"{node.id}.argsort()")
+
+    def on_attribute(self, node: ast.Attribute) -> Iterator[Edit]:
+        """The inverse of an order, and a matrix that is not transposed."""
+        if node.attr == "order" and isinstance(node.ctx, ast.Load):
+            yield self.replaced(node, f"{self.text(node)}.argsort()")
+        if node.attr in ("T", "mT"):
+            yield self.replaced(node, self.text(node.value))
+
     def on_call(self, node: ast.Call) -> Iterator[Edit]:
         """Another function, without the call, and without each of the arguments that have a name."""
         function, end = node.func, self.span(node.func)[1]
-        is_method = isinstance(function, ast.Attribute) and self.root(function) not in self.imported
+        is_method = isinstance(function, ast.Attribute) and self.root(function.value) not in {*self.imported, "self"}
         name = function.attr if isinstance(function, ast.Attribute) else self.text(function)
         if name in OTHER_NAME:
             yield end - len(name.encode()), end, OTHER_NAME[name]
