@@ -283,6 +283,17 @@ def log_probabilities_averaged(monkeypatch):
     wrong_mixture(monkeypatch, lambda outputs, x: torch.stack([bernoulli.log_prob(o, x) for o in outputs]).mean(0))
 
 
+@mistake(9, test_ensemble.test_mixture_samples_match_exact_probabilities, "bernoulli", "incremental")
+def likeliest_connectivity_instead_of_a_draw(monkeypatch):
+    likeliest = lambda chances, n, generator=None: chances.argmax(1, keepdim=True)
+    monkeypatch.setattr(torch, "multinomial", likeliest)
+
+
+@mistake(9, test_ensemble.test_known_values_choose_among_connectivities_by_their_posterior, [0.0, 1.0])
+def what_is_known_does_not_choose(monkeypatch):
+    replace(monkeypatch, made.ensemble.prefix_log_prob, lambda model, x, context=None: x.new_zeros(len(x)))
+
+
 @mistake(9, test_ensemble.test_using_puts_the_connectivity_back_even_after_an_error)
 def nothing_put_back_after_an_error(monkeypatch):
     @contextlib.contextmanager
@@ -325,6 +336,13 @@ def connectivities_drawn_again(monkeypatch):
         self.connectivities = [self.draw(k) for k in range(len(self.connectivities))]
 
     monkeypatch.setattr(MADE, "set_extra_state", set_extra_state)
+
+
+@mistake(10, test_masks.test_reordering_moves_variables_and_leaves_hidden_units)
+def hidden_degrees_drawn_again(monkeypatch):
+    """What was trained belongs to its hidden degrees, whatever the order in which the variables come."""
+    reordered = lambda self, order: Connectivity.create(self.n_features, self.hidden, order)
+    monkeypatch.setattr(Connectivity, "reordered", reordered)
 
 
 # 11. one variable
@@ -375,6 +393,35 @@ def parameters_chunked(monkeypatch):
         return out.flatten(-2).unflatten(-1, out.shape[:-3:-1]).transpose(-1, -2)
 
     monkeypatch.setattr(MADE, "network", network)
+
+
+@mistake(13, test_invariants.test_probabilities_sum_to_one, "D3-cycle-categorical")
+def output_masks_chunked(monkeypatch):
+    right = MADE.use
+
+    def use(self, connectivity):
+        right(self, connectivity)
+        for layer in (self.output, self.direct):
+            mask = layer.mask.unflatten(0, (self.n_features, -1)).transpose(0, 1).flatten(0, 1)
+            layer.set_mask(mask)
+
+    monkeypatch.setattr(MADE, "use", use)
+
+
+@mistake(13, test_invariants.test_three_proofs_of_who_sees_whom_agree, "D3-cycle-categorical")
+def input_masks_chunked(monkeypatch):
+    k = 3
+    wrong_input_masks(monkeypatch, lambda mask, C: mask.unflatten(1, (-1, k)).transpose(1, 2).flatten(1))
+
+
+@mistake(13, test_likelihoods.test_log_prob_is_scipys_summed_over_variables, made.MixtureOfGaussians(3))
+def parameters_of_components_interleaved(monkeypatch):
+    right = made.MixtureOfGaussians.distribution
+
+    def distribution(self, params, validate_args=None):
+        return right(self, params.unflatten(-1, (self.k, 3)).transpose(-1, -2).flatten(-2), validate_args)
+
+    monkeypatch.setattr(made.MixtureOfGaussians, "distribution", distribution)
 
 
 @mistake(13, test_likelihoods.test_extreme_logits_stay_finite_and_exact, torch.float32)
@@ -454,6 +501,23 @@ def early_stopping_on_training_rows(monkeypatch):
     monkeypatch.setattr(batches, "__init__", __init__)
 
 
+@mistake(15, test_training.test_connectivities_take_turns_in_training_and_number_0_is_evaluated)
+def masks_never_take_turns(monkeypatch):
+    monkeypatch.setattr(MADE, "connectivity_for", lambda self, step: self.connectivities[0])
+
+
+@mistake(15, test_training.test_rows_and_contexts_stay_together)
+def contexts_of_other_rows(monkeypatch):
+    batches = wherever("Batches")
+    right = batches.on_device
+
+    def on_device(self, batch):
+        rows, *context = right(self, batch)
+        return rows, *(c.flip(0) for c in context)
+
+    monkeypatch.setattr(batches, "on_device", on_device)
+
+
 # 16. to 18. dropout, precision, random numbers
 
 
@@ -477,6 +541,11 @@ def constructor_seeds_the_global_generator(monkeypatch):
         right(self, *arguments, seed=seed, **options)
 
     monkeypatch.setattr(MADE, "__init__", __init__)
+
+
+@mistake(18, test_invariants.test_the_global_generator_stays_untouched, "D3-cycle-gaussian")
+def training_seeds_the_global_generator(monkeypatch):
+    monkeypatch.setattr(torch.random, "fork_rng", lambda **options: contextlib.nullcontext())
 
 
 @mistake(18, test_layers.test_initial_weights_follow_the_generator_only, layers.MaskedLinear)

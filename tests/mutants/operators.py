@@ -221,6 +221,8 @@ class Operators:
             yield end - len(name.encode()), end, OTHER_NAME[name]
         if is_method and not is_super(function.value) and node not in self.statements:
             yield self.replaced(node, self.text(function.value))
+        if name == "where" and len(node.args) == 3:
+            yield from (self.replaced(node, f"({self.text(argument)})") for argument in node.args[1:])
         alone = len(node.args) == 1 and not node.keywords and node not in self.statements
         if alone and not is_method and not isinstance(node.args[0], (ast.Starred, ast.GeneratorExp)):
             yield self.replaced(node, f"({self.text(node.args[0])})")

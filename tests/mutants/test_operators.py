@@ -37,6 +37,7 @@ def mutants(*lines):
         ("self.f(a)", ["(a)"]),
         ("x.any(a)", ["x", "x.all(a)"]),
         ("x.clamp(a, b)", ["x"]),
+        ("t.where(a, b, c)", ["(b)", "(c)", "t"]),
         ("f(a)", ["(a)"]),
         ("f(a, b=c)", ["f(a)"]),
         ("zip(a, b, strict=True)", []),
