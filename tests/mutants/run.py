@@ -35,6 +35,7 @@ import tempfile
 import time
 import tomllib
 import traceback
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,6 +139,7 @@ def fork(folder: Path, module: str, files: list[str], first: list[str]) -> int:
         return pid
     code = 70
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setpgid(0, 0)
         output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)
@@ -176,8 +178,7 @@ class Trial:
     def ended(self, status: int, seconds: float) -> Verdict | None:
         """What follows from the end of a stage; None if another one was started."""
         self.seconds += seconds
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)  # what the tests have started and not ended
+        self.kill()  # what the tests have started and not ended
         code = os.waitstatus_to_exitcode(status)
         if code == 0 and self.stages:
             self.start()
@@ -190,14 +191,17 @@ class Trial:
             raise SystemExit(f"pytest ended with {code} for {self.mutant.key}:\n{self.read('output')[-3000:]}")
         return Verdict("killed", self.read("failed"), self.seconds)
 
-    def close(self) -> None:
-        """Leave nothing behind."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+    def kill(self) -> None:
+        """End the process and all that it has started."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+
+    def clear(self) -> None:
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def judge(mutants: list[Mutant], workers: int) -> Any:
+def judge(mutants: list[Mutant], workers: int) -> Iterator[tuple[Mutant, Verdict]]:
     """Judge mutants, several at a time; yields each with its verdict as soon as there is one."""
     killers: dict[str, list[str]] = {}  # of each module, the latest last
     waiting, running = mutants[::-1], {}
@@ -213,15 +217,14 @@ def judge(mutants: list[Mutant], workers: int) -> Any:
             if verdict is None:
                 running[trial.pid] = trial
                 continue
-            trial.close()
+            trial.clear()
             known = killers[trial.mutant.module]
-            if verdict.by in known:
-                known.remove(verdict.by)
-            known.append(verdict.by)
+            known[:] = [test for test in known if test != verdict.by] + [verdict.by]
             yield trial.mutant, verdict
     finally:
         for trial in running.values():
-            trial.close()
+            trial.kill()
+            trial.clear()
 
 
 def equivalents() -> dict[tuple[str, str, str, str], str]:
@@ -317,9 +320,19 @@ def stale(modules: list[str], named: dict[tuple[str, str, str, str], str]) -> li
     return [entry for entry in named if entry[0] in modules and entry not in there]
 
 
+def must_be_green(modules: set[str]) -> None:
+    """Stop if a test is red without any mistake. All modules with the same tests are looked at together."""
+    one_for_all = {tuple(sorted(chain(*stages(module)))): module for module in sorted(modules)}.values()
+    untouched = [Mutant(module, "", 0, "", "", source_file(module).read_text()) for module in one_for_all]
+    for mutant, verdict in judge(untouched, 1):
+        if verdict.result != "survived":
+            raise SystemExit(f"red without any mistake in {mutant.module}: {verdict.by}")
+
+
 def main() -> int:
     """Judge the mutants asked for; 1 if some survived."""
     options, named = arguments(), equivalents()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     if options.fresh:
         LOG.unlink(missing_ok=True)
     mutants, before = chosen(options, named), judged_before()
@@ -331,11 +344,7 @@ def main() -> int:
     print(f"{len(mutants)} mutants, {len(todo)} to judge", flush=True)
     for name in LIBRARIES:
         importlib.import_module(name)
-    modules = {tuple(sorted(chain(*stages(m.module)))): m.module for m in todo}.values()  # one per choice of tests
-    for mutant, verdict in judge([Mutant(m, "", 0, "", "", source_file(m).read_text()) for m in modules], 1):
-        if verdict.result != "survived":
-            raise SystemExit(f"red without any mistake in {mutant.module}: {verdict.by}")
-    print("all green without any mistake", flush=True)
+    must_be_green({m.module for m in todo})
     start, spent, unexpected = time.monotonic(), 0.0, 0
     for n, (mutant, verdict) in enumerate(judge(todo, options.workers), start=1):
         write_down(mutant, verdict)
