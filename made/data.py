@@ -160,7 +160,7 @@ def fetch(file: File, folder: Path) -> bytes:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.npz").write_bytes(b"rows")
+        ...     write_whole(Path(folder, "a.npz"), b"rows")
         ...     fetch(File("a.npz", hashlib.sha256(b"rows").hexdigest(), urls=()), Path(folder))
         b'rows'
     """

@@ -224,6 +224,15 @@ def test_gaussian_samples_invert_the_cdf(temperature):
 
 
 @every_likelihood
+def test_without_a_temperature_the_distribution_itself_is_sampled(likelihood):
+    D = likelihood.n_features or 1
+    params = torch.randn(200, D, likelihood.n_params, dtype=torch.float64, generator=G)
+    u = torch.rand(200, D, dtype=torch.float64, generator=G)
+    assert torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 1.0))
+    assert not torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 2.0))
+
+
+@every_likelihood
 def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
     u = torch.tensor([torch.finfo(torch.float64).tiny, 0.5, 1 - 2**-53], dtype=torch.float64)
     u = u.unsqueeze(-1).expand(3, likelihood.n_features or 1)
@@ -316,6 +325,15 @@ def test_a_component_without_weight_is_never_chosen():
     params[:, 4], params[:, 9] = -2000, 1e9  # the last one: no weight, and far away
     drawn = MixtureOfGaussians(5).sample(params, torch.full((500,), 1 - 2**-53, dtype=torch.float64))
     assert (drawn.abs() < 1e3).all()
+
+
+def test_what_is_left_of_a_uniform_never_reaches_0_or_1():
+    """Not even where rounding takes it there: here the uniform itself is at an end of the open interval."""
+    params = torch.zeros(2, 3, dtype=torch.float64)
+    params[:, 1] = 5.0
+    drawn = MixtureOfGaussians(1).sample(params, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    ends = stats.norm.ppf([np.finfo(float).tiny, 1 - 2**-53])
+    assert drawn.numpy() == pytest.approx(5 + (1 + 1e-3) * ends, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [2, 3, 17, 256])
