@@ -17,10 +17,10 @@ import test_ensemble
 import test_invariants
 import test_layers
 import test_likelihoods
+import test_loop
 import test_masks
 import test_model
 import test_sampling
-import test_training
 import torch
 from torch.nn import functional as F
 
@@ -470,7 +470,7 @@ def evaluation_goes_on_to_another_mask(monkeypatch):
     replace(monkeypatch, right, nll)
 
 
-@mistake(15, test_training.test_validation_does_not_disturb_training)
+@mistake(15, test_loop.test_validation_does_not_disturb_training)
 def validation_draws_random_numbers(monkeypatch):
     right = wherever("mean_loss")
 
@@ -481,7 +481,7 @@ def validation_draws_random_numbers(monkeypatch):
     replace(monkeypatch, right, mean_loss)
 
 
-@mistake(15, test_training.test_every_row_is_used_once_per_epoch_the_last_small_batch_included)
+@mistake(15, test_loop.test_every_row_is_used_once_per_epoch_the_last_small_batch_included)
 def last_small_batch_dropped(monkeypatch):
     batches = wherever("Batches")
     right = batches.after
@@ -489,7 +489,7 @@ def last_small_batch_dropped(monkeypatch):
     monkeypatch.setattr(batches, "after", after)
 
 
-@mistake(15, test_training.test_validation_decides_on_validation_rows_in_evaluation_mode)
+@mistake(15, test_loop.test_validation_decides_on_validation_rows_in_evaluation_mode)
 def early_stopping_on_training_rows(monkeypatch):
     batches, train = wherever("Batches"), []
     right = batches.__init__
@@ -501,12 +501,12 @@ def early_stopping_on_training_rows(monkeypatch):
     monkeypatch.setattr(batches, "__init__", __init__)
 
 
-@mistake(15, test_training.test_connectivities_take_turns_in_training_and_number_0_is_evaluated)
+@mistake(15, test_loop.test_connectivities_take_turns_in_training_and_number_0_is_evaluated)
 def masks_never_take_turns(monkeypatch):
     monkeypatch.setattr(MADE, "connectivity_for", lambda self, step: self.connectivities[0])
 
 
-@mistake(15, test_training.test_rows_and_contexts_stay_together)
+@mistake(15, test_loop.test_rows_and_contexts_stay_together)
 def contexts_of_other_rows(monkeypatch):
     batches = wherever("Batches")
     right = batches.on_device
