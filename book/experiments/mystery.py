@@ -4,11 +4,11 @@
     python book/experiments/mystery.py --toy     a few seconds, into a temporary folder: only proves that it runs
     python book/experiments/mystery.py --device cuda --seconds 260 --folder somewhere
 
-The slips are those of ``slips.py``: ``wide_degrees``, ``relu_output`` and ``dropout_in_evaluation``. As there, the third
+The slips are those of ``slips.py``: wide degrees, a ReLU output and dropout in evaluation. As there, the third
 changes no gradient, so one training serves both its settings, each with its own best weights: 8 trainings, 16 cells.
 The rest follows the public notebook: 8000 units twice, Adam 5e-4, batches of 500, dropout 0.1 of hidden units and of
 the direct term, weights uniform as Glorot drew them, all biases 0; the rate is halved after 25 epochs without gain,
-training ends after 50 without a gain of 0.1. That rule looks at the validation score without dropout. Two things differ:
+training ends after 50 without a gain of 0.1. The rule looks at the validation score without dropout. Two things differ:
 10,000 training rows are set apart for validation, and the test rows are used once, at the end. As the output bias of
 0 is part of the question, the networks with a ReLU output are also trained with one of 1/2.
 
@@ -24,10 +24,11 @@ with shorter formats on a small network, same seeds, to show what they change.
 import json
 import math
 import time
+from itertools import pairwise
 
 import record
 import torch
-from stacked import Clock, Stack, Step, adam, cross_entropy, dropping, machine, nats, options, set_precision
+from stacked import Clock, Stack, Step, adam, cross_entropy, dropping, machine, nats, options, set_precision, show
 from torch.nn import functional as F
 
 import made
@@ -73,7 +74,7 @@ def degrees_of(config, n_features, cell, units):
     return [layer[layer < n_features].sort().values for layer in degrees]
 
 
-def build(config, n_features, cells, units):
+def build(config, n_features, cells, units, device):
     """A stack of all cells, which differ in anything but ``wide_degrees``; and the usable units of each."""
     degrees = [degrees_of(config, n_features, cell, units) for cell in cells]
     usable = [[len(layer) for layer in layers] for layers in degrees]
@@ -89,11 +90,11 @@ def build(config, n_features, cells, units):
         full = made.masks.build_masks([inputs])[0]
         direct = torch.stack([full if cell["direct"] else torch.zeros_like(full) for cell in cells])
     sizes = [n_features, *units, n_features]  # of the whole network: Glorot's bounds know nothing of masks
-    glorot = [math.sqrt(6 / (a + b)) for a, b in [*zip(sizes, sizes[1:], strict=False), (n_features, n_features)]]
-    generator = torch.Generator().manual_seed(cells[0]["seed"])
+    glorot = [math.sqrt(6 / (a + b)) for a, b in [*pairwise(sizes), (n_features, n_features)]]
+    generator = torch.Generator(device).manual_seed(cells[0]["seed"])
     stack = Stack(masks, direct, len(cells), glorot, generator, strips=1 if cells[0]["wide_degrees"] else 8)
     biases = torch.tensor([cell["output_bias"] for cell in cells])
-    stack.output.bias.data += biases.view(-1, 1, 1)
+    stack.output.bias.data += biases.view(-1, 1, 1).to(device)
     return stack, usable
 
 
@@ -109,8 +110,7 @@ class Training:
 
     def __init__(self, config, split, cells, units, device, dtype):
         self.config, self.cells, self.dtype, self.device = config, cells, dtype, device
-        stack, self.usable = build(config, split.train.shape[1], cells, units)
-        self.stack = stack.to(device)
+        self.stack, self.usable = build(config, split.train.shape[1], cells, units, device)
         self.train, self.valid, self.test = (x.to(device) for x in (split.train, split.valid, split.test))
         self.relu = torch.tensor([[cell["output"] == "relu"] for cell in cells], device=device)
         self.drop = dropping(torch.full((len(cells), 1, 1), config["dropout"], device=device))
@@ -143,7 +143,7 @@ class Training:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(0)
             parts = [
-                losses(self.out(x, with_dropout), x, self.relu, self.config["clip"]).double() for x in rows.split(1000)
+                losses(self.out(x, with_dropout), x, self.relu, self.config["clip"]).double() for x in rows.split(2500)
             ]
         return torch.cat(parts, 1)
 
@@ -180,9 +180,9 @@ class Training:
             self.total.zero_()
             for way in WAYS:
                 scores[way] = self.score(self.valid, way).mean(1).tolist()
-                self.keep_best(
-                    way, [not s["stopped"] and v < min(s["curves"][way], default=math.inf) for s, v in zip(states, scores[way], strict=True)]
-                )
+                lowest = [min(state["curves"][way], default=math.inf) for state in states]
+                running = [not state["stopped"] for state in states]
+                self.keep_best(way, [on and v < low for on, v, low in zip(running, scores[way], lowest, strict=True)])
             for k, state in enumerate(states):
                 if not state["stopped"]:
                     self.end_epoch(k, state, {name: scores[name][k] for name in names}, epoch)
@@ -295,17 +295,23 @@ def main():
     """Go on where the last call has stopped."""
     chosen = options(__doc__, SECONDS)
     config, started, clock = TOY if chosen.toy else CONFIG, time.time(), Clock(chosen.seconds)
-    places = [chosen.folder / "mystery.json"] + [] * chosen.toy
-    known = [json.loads(path.read_text()) for path in places if path.exists()]
-    known = [k for k in known if k["config"] == json.loads(json.dumps(config))]
-    state = known[0] if known else {"rows": [], "precision": []}
-    rows, precision, before = state["rows"], state["precision"], state.get("seconds", 0)
+    path = chosen.folder / "mystery.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known.get("config") != json.loads(json.dumps(config)):
+        known = {"rows": [], "precision": [], "seconds": 0.0}
+    rows, precision, before = known["rows"], known["precision"], known["seconds"]
 
     def save():
         record.write(
-            "mystery", config, started - before, chosen.folder, gpu=machine(chosen.device),
-            products_in=chosen.precision, precision=precision, rows=rows,
-        )  # fmt: skip
+            "mystery",
+            config,
+            started - before,
+            chosen.folder,
+            gpu=machine(chosen.device),
+            products_in=chosen.precision,
+            precision=precision,
+            rows=rows,
+        )
 
     split = made.data.load(config["data"])
     if not precision:
@@ -313,18 +319,18 @@ def main():
         save()
     todo = [group for group in groups(config) if not is_done(group, rows)]
     for number, group in enumerate(todo):
-        weight = [2.0 if len(g) > 1 else 1.0 for g in todo[number:]]
-        share = clock.share(weight[0] / sum(weight))
-        if share.left() < 1:
+        weights = [3 if len(g) > 1 else 1 for g in todo[number:]]
+        seconds = clock.left() * weights[0] / sum(weights)
+        if seconds < 1:
             break
         training = Training(config, split, group, config["units"], chosen.device, set_precision(chosen.precision))
-        found = training.results(share)
-        rows = [row for row in rows if not any(row.items() >= network.items() for network in group)] + found
+        found = training.results(Clock(seconds))
         del training
+        rows = [row for row in rows if not any(row.items() >= network.items() for network in group)] + found
         save()
-        for row in found:
-            print({k: v for k, v in row.items() if not k.endswith("curve")}, flush=True)
-    print(chosen.folder / "mystery.json", f"{clock.left():.0f} s left")
+        names = ("wide_degrees", "output", "output_bias", "direct", "seed", "dropout_in_evaluation")
+        show(found, *names, "test", "epochs", "stopped", "seconds", "recorded_step")
+    print(path, f"{clock.left():.0f} s left")
 
 
 if __name__ == "__main__":

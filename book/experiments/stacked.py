@@ -77,11 +77,12 @@ class Layer(nn.Module):
         self.n_outputs, self.cuts = mask.shape[1], cut(mask, strips)
         self.weights = nn.ParameterList()
         for k, (rows, sure, reach) in enumerate(self.cuts):
-            weight = torch.empty(n, rows.stop - rows.start, reach).uniform_(-bound, bound, generator=generator)
-            self.register_buffer(f"mask_{k}", mask[:, rows, sure:reach].float())
+            weight = torch.empty(n, rows.stop - rows.start, reach, device=generator.device)
+            weight.uniform_(-bound, bound, generator=generator)
+            self.register_buffer(f"mask_{k}", mask[:, rows, sure:reach].float().to(generator.device))
             weight[:, :, sure:] *= self.get_buffer(f"mask_{k}")
             self.weights.append(weight)
-        self.bias = nn.Parameter(torch.zeros(n, 1, self.n_outputs))
+        self.bias = nn.Parameter(torch.zeros(n, 1, self.n_outputs, device=generator.device))
 
     def masks(self) -> list[Tensor]:
         """What multiplies the part of every strip that not all rows may use."""
@@ -103,12 +104,12 @@ class Stack(nn.Module):
     """n networks with hidden layers, an output layer and perhaps a direct connection, in order of generation.
 
     Args:
-        masks: of the hidden layers and the output, as :func:`made.masks.build_masks` gives them, each (n or 1, out, in).
+        masks: of the hidden layers and the output, as from :func:`made.masks.build_masks`, each (n or 1, out, in).
         direct: mask of the direct connection, or None.
         n: number of networks.
         bounds: initial weights are uniform up to these: one number per mask, then one for the direct connection.
         residual: every hidden layer after the first adds to the one before.
-        generator: source of the initial weights; the biases start at 0.
+        generator: source of the initial weights, on the device of the stack; the biases start at 0.
     """
 
     def __init__(self, masks, direct, n, bounds, generator, residual=False, strips=STRIPS):
@@ -148,7 +149,8 @@ def to_made(stack: Stack, k: int, order: Tensor, degrees: Sequence[Tensor], hidd
     place = inputs - 1  # where a variable stands in the order
     widths = [len(order), *hidden]
     with torch.no_grad():
-        for number, (layer, target) in enumerate(zip([*stack.hidden, stack.output], [*model.hidden, model.output])):
+        targets = zip([*stack.hidden, stack.output], [*model.hidden, model.output], strict=True)
+        for number, (layer, target) in enumerate(targets):
             weight, bias = layer.dense(widths[number])[k].cpu(), layer.bias[k, 0].cpu()
             weight = weight[:, place] if number == 0 else weight
             last = target is model.output
@@ -220,10 +222,6 @@ class Clock:
         """Seconds until the end."""
         return self.end - time.monotonic()
 
-    def share(self, part: float) -> "Clock":
-        """A clock with a part of the seconds that are left."""
-        return Clock(self.left() * part)
-
 
 def options(description: str, seconds: float) -> argparse.Namespace:
     """The command line: device, seconds, precision, folder; ``--toy`` for a few seconds in a temporary folder."""
@@ -241,6 +239,12 @@ def options(description: str, seconds: float) -> argparse.Namespace:
         chosen.folder = Path(tempfile.mkdtemp()) if chosen.toy else record.RESULTS
     chosen.folder.mkdir(parents=True, exist_ok=True)
     return chosen
+
+
+def show(rows: Iterable[dict], *names: str) -> None:
+    """Print the named entries of rows."""
+    for row in rows:
+        print(*(f"{name}={row[name]}" for name in names if name in row), flush=True)
 
 
 def machine(device: torch.device) -> dict:

@@ -16,11 +16,12 @@ For the drawn pixels, then for the rounded ones:
 
 All use AdamW at a constant rate, averaged weights (EMA), which are what is scored, an output bias that starts at the
 marginal log-odds, and direct weights that start ten times smaller. Training ends when the validation score has not
-improved for ``patience`` epochs, "patience", or when the seconds are used up, "budget": such a row is not converged, and
-``late_gain`` says what the last tenth of its epochs still gained. Of every network the best epoch is kept.
+improved for ``patience`` epochs, "patience", or when the seconds are used up, "budget": such a row is not converged,
+and ``late_gain`` says what the last tenth of its epochs still gained. Of every network the best epoch is kept.
 
-Started again, the script repeats nothing that is recorded, except what ended by budget with fewer seconds than now.
-Log-probabilities of all rows under all scored networks are kept in ``wide_rows.npz``, for paired comparisons.
+Started again, the script goes on after the last data set whose students are recorded; seconds that are left are shared
+among what is missing. Log-probabilities of all rows under all scored networks go to ``wide_rows.npz``, for comparisons
+row by row.
 """
 
 import json
@@ -30,7 +31,20 @@ import time
 import numpy as np
 import record
 import torch
-from stacked import Clock, Stack, Step, adam, cross_entropy, dropping, machine, nats, options, set_precision, to_made
+from stacked import (
+    Clock,
+    Stack,
+    Step,
+    adam,
+    cross_entropy,
+    dropping,
+    machine,
+    nats,
+    options,
+    set_precision,
+    show,
+    to_made,
+)
 
 import made
 
@@ -51,7 +65,9 @@ CONFIG = {
         {"dropout": 0.65, "input_dropout": 0.0},
     ],
     "orders": {"raster": 8, "random": 8},
-    "students": [{"dropout": p, "input_dropout": 0.0} for p in (0.05, 0.1, 0.2, 0.3)],
+    "students": [
+        {"turn": turn, "dropout": p, "input_dropout": 0.0} for turn, p in ((0, 0.1), (0, 0.2), (0, 0.3), (1, 0.2))
+    ],
     "images_per_teacher": 32000,
     "real_share": 0.3,
     "lr": 1e-3,
@@ -60,7 +76,13 @@ CONFIG = {
     "ema": {"decay": 0.9995, "every": 5},
     "epochs": 1000,
     "patience": 15,
-    "parts": {"search": 1.0, "drawn ensemble": 3.0, "drawn student": 1.5, "rounded ensemble": 3.0, "rounded student": 1.5},
+    "parts": {
+        "drawn search": 1.5,
+        "drawn ensemble": 3.0,
+        "drawn student": 1.5,
+        "rounded ensemble": 3.0,
+        "rounded student": 1.5,
+    },
 }
 TOY = {
     **CONFIG,
@@ -110,8 +132,8 @@ class Training:
         masks = [mask[None] for mask in made.masks.build_masks([inputs, *self.degrees])]
         direct = made.masks.build_masks([inputs])[0][None]
         bounds = [1 / math.sqrt(width) for width in (D, *shape["hidden"])] + [0.1 / math.sqrt(D)]
-        generator = torch.Generator().manual_seed(0)
-        self.stack = Stack(masks, direct, self.n, bounds, generator, residual=shape["residual"]).to(device)
+        generator = torch.Generator(device).manual_seed(0)
+        self.stack = Stack(masks, direct, self.n, bounds, generator, residual=shape["residual"])
         self.real = len(split.train) if real is None else real
         counts, N = split.train[: self.real].sum(0, dtype=torch.float32), self.real
         self.stack.output.bias.data[:, 0] = ((counts + 1) / (N - counts + 1)).log()[self.orders]
@@ -167,15 +189,15 @@ class Training:
         return torch.cat(parts, 1)
 
     def batches(self, generator):
-        """Indices of the batches of an epoch, which is one pass over the real rows; the rest are images of teachers."""
+        """Indices of the rows of all batches of an epoch: one pass over the real rows, the rest images of teachers."""
         N, size = self.real, self.config["batch_size"]
         images = len(self.split.train) - N
         real = size if images == 0 else round(size * self.config["real_share"])
-        order = torch.randperm(N, generator=generator)
-        drawn = torch.randint(N, N + images, (len(order), size), generator=generator) if images else None
-        for number, part in enumerate(order.split(real)):
-            if len(part) == real:
-                yield torch.cat([part, drawn[number, : size - real]]) if images else part
+        order = torch.randperm(N, generator=generator)[: N // real * real].view(-1, real)
+        if images:
+            drawn = torch.randint(N, N + images, (len(order), size - real), generator=generator)
+            order = torch.cat([order, drawn], 1)
+        return order.to(self.device)
 
     def run(self, clock):
         """Train until no network improves any more, or the time is up; then hold the best weights. Why it ended."""
@@ -186,7 +208,7 @@ class Training:
         for epoch in range(self.config["epochs"]):
             before = self.steps
             for rows in self.batches(generator):
-                step(rows.to(self.device, non_blocking=True))
+                step(rows)
                 self.steps += 1
                 if self.steps % self.config["ema"]["every"] == 0:
                     self.move_average()
@@ -305,44 +327,40 @@ class Experiment:
     def __init__(self, chosen, config):
         self.chosen, self.config, self.started = chosen, config, time.time()
         self.clock, self.path = Clock(chosen.seconds), chosen.folder / "wide.json"
+        self.arrays, self.rows_path = {}, chosen.folder / "wide_rows.npz"
         known = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self.same = known.get("config") == json.loads(json.dumps(config))
-        self.before = known["seconds"] if self.same else 0.0
-        self.rows, self.mixtures = (known["rows"], known["mixtures"]) if self.same else ([], [])
-        self.budgets = known["budgets"] if self.same else {}
-        self.arrays, path = {}, chosen.folder / "wide_rows.npz"
-        if self.same and path.exists():
-            with np.load(path) as file:
+        if known.get("config") != json.loads(json.dumps(config)):
+            known = {"seconds": 0.0, "rows": [], "mixtures": []}
+        elif self.rows_path.exists():
+            with np.load(self.rows_path) as file:
                 self.arrays = dict(file)
+        self.before, self.rows, self.mixtures = known["seconds"], known["rows"], known["mixtures"]
 
     def save(self):
         """Write all that is known."""
         record.write(
-            "wide", self.config, self.started - self.before, self.chosen.folder, gpu=machine(self.chosen.device),
-            products_in=self.chosen.precision, budgets=self.budgets, rows=self.rows, mixtures=self.mixtures,
-        )  # fmt: skip
-        np.savez(self.chosen.folder / "wide_rows.npz", **self.arrays)
+            "wide",
+            self.config,
+            self.started - self.before,
+            self.chosen.folder,
+            gpu=machine(self.chosen.device),
+            products_in=self.chosen.precision,
+            rows=self.rows,
+            mixtures=self.mixtures,
+        )
+        np.savez(self.rows_path, **self.arrays)
 
-    def of(self, *phases):
-        """The rows of some phases, such as "drawn ensemble"."""
-        return [row for row in self.rows if f"{row['data']} {row['phase']}" in phases]
+    def of(self, data, phase):
+        """The rows of a phase."""
+        return [row for row in self.rows if (row["data"], row["phase"]) == (data, phase)]
 
-    def seconds_for(self, phase):
-        """The share of the time that is left; None if the phase is recorded and more time would not help."""
-        parts = {name: part for name, part in self.config["parts"].items() if not self.is_done(name)}
-        if phase not in parts:
-            return None
-        names = list(self.config["parts"])
-        left = sum(part for name, part in parts.items() if names.index(name) >= names.index(phase))
-        return self.clock.left() * parts[phase] / left
-
-    def is_done(self, phase):
-        """Whether a phase is recorded, and not cut short by a budget much smaller than what is left now."""
-        rows = self.of("drawn search" if phase == "search" else phase)
-        if phase == "search" or not rows:
-            return bool(rows)
-        short = any(row["stopped"] == "budget" for row in rows)
-        return not short or self.clock.left() < 1.5 * self.budgets[phase]
+    def seconds_for(self, data, phase):
+        """A share of the time that is left: this phase's part among the parts of all phases to come."""
+        parts = self.config["parts"]
+        names = list(parts)
+        to_come = names[names.index(f"{data} {phase}") :]
+        missing = [name for name in to_come if name == f"{data} {phase}" or not self.of(*name.split())]
+        return self.clock.left() * parts[f"{data} {phase}"] / sum(parts[name] for name in missing)
 
     def load(self, data):
         """The rows on the device, one byte per pixel."""
@@ -356,77 +374,73 @@ class Experiment:
         dtype = set_precision(self.chosen.precision)
         return Training(self.config, split, shape, members, self.chosen.device, dtype, **options)
 
-    def search(self, split):
+    def search(self, data, split):
         """Shapes and dropout rates, in the natural order, by validation rows alone."""
-        seconds, shapes = self.seconds_for("search"), self.config["shapes"]
-        if seconds is None:
-            return
+        shapes, found = self.config["shapes"], []
+        seconds = self.seconds_for(data, "search") / len(shapes)
         ((name, natural),) = orders(split.train.shape[1], 1, 0)
-        self.budgets["search"] = round(seconds, 1)
         for shape in shapes:
             members = [({**name, **rates}, natural) for rates in self.config["rates"]]
             training = self.training(split, shape, members)
-            rows, _ = training.results(Clock(seconds / len(shapes)), "search", "drawn")
-            self.rows += rows
-            print_rows(rows)
+            rows, _ = training.results(Clock(seconds), "search", data)
             del training
+            found += rows
+            show(rows, "hidden", "dropout", "input_dropout", "valid", "epochs", "late_gain", "seconds", "recorded_step")
+        self.rows += found
         self.save()
 
     def setting(self):
         """The shape and the rates that validation rows prefer."""
-        best = min(self.of("drawn search"), key=lambda row: row["valid"]["mean"])
-        return {key: best[key] for key in ("hidden", "residual")}, {
-            key: best[key] for key in ("dropout", "input_dropout")
-        }
+        tried = [row for row in self.rows if row["phase"] == "search"]
+        best = min(tried, key=lambda row: row["valid"]["mean"])
+        return [{key: best[key] for key in keys} for keys in (("hidden", "residual"), ("dropout", "input_dropout"))]
 
-    def score(self, training, phase, data, rows, valid):
-        """The test rows, once; mixtures; everything written."""
+    def score(self, data, phase, training, seconds):
+        """Train, use the test rows once, mix, and write everything."""
+        rows, valid = training.results(Clock(seconds), phase, data)
         test = training.losses(training.split.test)
         for row, losses in zip(rows, test, strict=True):
             row["test"] = nats(losses)
         rows[0]["check"] = training.checked()
-        self.rows = [row for row in self.rows if (row["data"], row["phase"]) != (data, phase)] + rows
-        self.mixtures = [m for m in self.mixtures if (m["data"], m["phase"]) != (data, phase)]
+        self.rows += rows
+        self.arrays[f"{data}_{phase}"] = (-torch.cat([valid, test], 1)).float().cpu().numpy()
         self.mixtures += mixtures(data, phase, rows, valid, test)
-        both = (-torch.cat([valid, test], 1)).float().cpu().numpy()
-        self.arrays[f"{data}_{phase}"] = both  # (networks, validation rows then test rows)
         self.save()
-        print_rows(rows + self.mixtures[-6:])
+        show(
+            rows, "data", "phase", "order", "turn", "mirrored", "seed", "dropout", "valid", "test", "epochs", "stopped"
+        )
+        show(rows[:1], "late_gain", "seconds", "recorded_step", "check")
+        show([m for m in self.mixtures if m["data"] == data], "phase", "networks", "valid", "test", "over_mean")
+        return rows, valid, test
 
     def ensemble(self, data, split):
-        """One network per order, then students of their mixture."""
-        config, phase = self.config, f"{data} ensemble"
-        seconds = self.seconds_for(phase)
-        if seconds is None:
-            return
+        """One network per order, then students of their mixture, then the mixture of all."""
+        config, D, N = self.config, split.train.shape[1], len(split.train)
         shape, rates = self.setting()
-        members = [({**name, **rates}, order) for name, order in orders(split.train.shape[1], **config["orders"])]
-        self.budgets[phase] = round(seconds, 1)
+        members = [({**name, **rates}, order) for name, order in orders(D, **config["orders"])]
         teachers = self.training(split, shape, members)
-        rows, valid = teachers.results(Clock(seconds), "ensemble", data)
-        self.score(teachers, "ensemble", data, rows, valid)
+        teacher = self.score(data, "ensemble", teachers, self.seconds_for(data, "ensemble"))
 
-        seconds = self.seconds_for(f"{data} student") or self.clock.left() / 3
-        end, N = Clock(seconds), len(split.train)
-        set_precision(self.chosen.precision)
+        clock = Clock(self.seconds_for(data, "student"))
+        set_precision("tf32")
         torch.manual_seed(1)
         chunk = min(4000, config["images_per_teacher"])
         images = [teachers.sample(chunk) for _ in range(config["images_per_teacher"] // chunk)]
         del teachers
         taught = made.data.Split(torch.cat([split.train, *images]), split.valid, split.test)
-        print(f"{len(taught.train) - N} images are drawn, {end.left():.1f} s are left for their students", flush=True)
-        ((name, natural),) = orders(split.train.shape[1], 1, 0)
-        members = [({**name, **rates}, natural) for rates in config["students"]]
-        self.budgets[f"{data} student"] = round(seconds, 1)
+        print(f"{len(taught.train) - N} images are drawn; {clock.left():.1f} s are left for students", flush=True)
+        by_line = orders(D, 8, 0)
+        members = [
+            ({**by_line[setting["turn"]][0], **setting}, by_line[setting["turn"]][1]) for setting in config["students"]
+        ]
         students = self.training(taught, shape, members, real=N)
-        rows, valid = students.results(end, "student", data)
-        self.score(students, "student", data, rows, valid)
-
-
-def print_rows(rows):
-    """Rows without their curves."""
-    for row in rows:
-        print({key: value for key, value in row.items() if not key.endswith("curve")}, flush=True)
+        student = self.score(data, "student", students, clock.left())
+        rows, valid, test = (
+            a + b if isinstance(a, list) else torch.cat([a, b]) for a, b in zip(student, teacher, strict=True)
+        )
+        self.mixtures.append(mixtures(data, "ensemble and student", rows, valid, test)[-1])
+        self.save()
+        show(self.mixtures[-1:], "data", "phase", "networks", "valid", "test", "over_mean")
 
 
 def main():
@@ -435,9 +449,12 @@ def main():
     experiment = Experiment(chosen, TOY if chosen.toy else CONFIG)
     for data in experiment.config["binarize"]:
         split = experiment.load(data)
-        if data == "drawn":
-            experiment.search(split)
-        experiment.ensemble(data, split)
+        if data == "drawn" and not experiment.of(data, "search"):
+            experiment.search(data, split)
+        if not experiment.of(data, "student"):
+            experiment.rows = [r for r in experiment.rows if (r["data"], r["phase"]) != (data, "ensemble")]
+            experiment.mixtures = [m for m in experiment.mixtures if m["data"] != data]
+            experiment.ensemble(data, split)
     print(experiment.path, f"{experiment.clock.left():.0f} s left")
 
 
