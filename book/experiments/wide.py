@@ -58,12 +58,7 @@ CONFIG = {
         {"hidden": [2000, 2000, 2000, 2000], "residual": True},
         {"hidden": [8000], "residual": False},
     ],
-    "rates": [
-        {"dropout": 0.3, "input_dropout": 0.0},
-        {"dropout": 0.5, "input_dropout": 0.0},
-        {"dropout": 0.5, "input_dropout": 0.1},
-        {"dropout": 0.65, "input_dropout": 0.0},
-    ],
+    "rates": [{"dropout": p, "input_dropout": 0.0} for p in (0.3, 0.4, 0.5, 0.65)],
     "orders": {"raster": 8, "random": 8},
     "students": [
         {"turn": turn, "dropout": p, "input_dropout": 0.0} for turn, p in ((0, 0.1), (0, 0.2), (0, 0.3), (1, 0.2))
@@ -448,6 +443,8 @@ def main():
     chosen = options(__doc__, SECONDS)
     experiment = Experiment(chosen, TOY if chosen.toy else CONFIG)
     for data in experiment.config["binarize"]:
+        if experiment.clock.left() < 0:
+            break
         split = experiment.load(data)
         if data == "drawn" and not experiment.of(data, "search"):
             experiment.search(data, split)
