@@ -11,8 +11,8 @@ For the drawn pixels, then for the rounded ones:
 2. ``ensemble``: networks of that setting side by side, each under an order of its own: the natural one, the seven other
    ways to read an image line by line, and random ones. Each scores the test rows once; so do the mixtures of the first
    1, 2, 4, ... of them, with equal weights.
-3. ``student``: images drawn from the mixture, together with the training rows, teach networks of the natural order with
-   less dropout. They are not another view of the test rows: the mixture has seen training rows only.
+3. ``student``: images drawn from the mixture, together with the training rows, teach networks that read line by line,
+   with less dropout. They are not another view of the test rows: the mixture has seen training rows only.
 
 All use AdamW at a constant rate, averaged weights (EMA), which are what is scored, an output bias that starts at the
 marginal log-odds, and direct weights that start ten times smaller. Training ends when the validation score has not
@@ -61,7 +61,7 @@ CONFIG = {
     "rates": [{"dropout": p, "input_dropout": 0.0} for p in (0.3, 0.4, 0.5, 0.65)],
     "orders": {"raster": 8, "random": 8},
     "students": [
-        {"turn": turn, "dropout": p, "input_dropout": 0.0} for turn, p in ((0, 0.1), (0, 0.2), (0, 0.3), (1, 0.2))
+        {"turn": turn, "dropout": p, "input_dropout": 0.0} for turn, p in ((0, 0.0), (0, 0.1), (0, 0.2), (1, 0.1))
     ],
     "images_per_teacher": 32000,
     "real_share": 0.3,
