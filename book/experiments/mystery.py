@@ -78,10 +78,14 @@ def build(config, n_features, cells, units, device):
     """A stack of all cells, which differ in anything but ``wide_degrees``; and the usable units of each."""
     degrees = [degrees_of(config, n_features, cell, units) for cell in cells]
     usable = [[len(layer) for layer in layers] for layers in degrees]
-    inputs, beyond = torch.arange(1, n_features + 1), n_features  # a unit of degree D fills up, unused
+    inputs = torch.arange(1, n_features + 1, device=device)  # the masks are made there, which is faster
+    beyond = n_features  # a unit of degree D fills up, unused
     widths = [max(counts) for counts in zip(*usable, strict=True)]
     padded = [
-        [F.pad(layer, (0, width - len(layer)), value=beyond) for layer, width in zip(layers, widths, strict=True)]
+        [
+            F.pad(layer, (0, width - len(layer)), value=beyond).to(device)
+            for layer, width in zip(layers, widths, strict=True)
+        ]
         for layers in degrees
     ]
     masks = [torch.stack(same) for same in zip(*(made.masks.build_masks([inputs, *p]) for p in padded), strict=True)]

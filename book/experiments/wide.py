@@ -123,8 +123,9 @@ class Training:
         self.degrees = made.masks.even_degrees(D, shape["hidden"])
         if shape["residual"]:
             self.degrees = self.degrees[:1] * len(self.degrees)
-        inputs = torch.arange(1, D + 1)
-        masks = [mask[None] for mask in made.masks.build_masks([inputs, *self.degrees])]
+        inputs = torch.arange(1, D + 1, device=device)
+        degrees = [layer.to(device) for layer in self.degrees]
+        masks = [mask[None] for mask in made.masks.build_masks([inputs, *degrees])]
         direct = made.masks.build_masks([inputs])[0][None]
         bounds = [1 / math.sqrt(width) for width in (D, *shape["hidden"])] + [0.1 / math.sqrt(D)]
         generator = torch.Generator(device).manual_seed(0)
