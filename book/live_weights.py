@@ -42,18 +42,18 @@ def numbers(model):
 
 def script(name, model, starters):
     """The text of a script that hands a network to the page."""
-    config = model._config
-    if config["mask_conditioning"]:
+    config = model.config
+    if config.mask_conditioning:
         raise ValueError(f"{name} has companion weights, which the page does not know: use mask_conditioning=False")
-    simple = model.direct is not None and config["activation"] == "relu" and config["likelihood"]["name"] == "Bernoulli"
-    if not simple or config["context_features"] or config["degrees"] != "even":
+    simple = model.direct is not None and config.activation == "relu" and isinstance(config.likelihood, made.Bernoulli)
+    if not simple or config.context_features or config.degrees != "even":
         raise ValueError(f"{name} must be a Bernoulli model of ReLU units, even degrees and direct connections")
-    if not (model.order_agnostic or config["order"] == "natural"):
-        raise ValueError(f"{name} must have the natural order or be trained for any, got order={config['order']!r}")
+    if not (model.order_agnostic or config.order == "natural"):
+        raise ValueError(f"{name} must have the natural order or be trained for any, got order={config.order!r}")
     network = {
         "features": model.n_features,
-        "hidden": config["hidden"],
-        "residual": config["residual"],
+        "hidden": config.hidden,
+        "residual": config.residual,
         "anyOrder": model.order_agnostic,
         "starters": ["".join(str(int(v)) for v in row) for row in starters],
         "weights": base64.b64encode(numbers(model).numpy().astype("<f2").tobytes()).decode(),
