@@ -323,7 +323,7 @@ def main():
         save()
     todo = [group for group in groups(config) if not is_done(group, rows)]
     for number, group in enumerate(todo):
-        weights = [3 if len(g) > 1 else 1 for g in todo[number:]]
+        weights = [6 if len(g) > 1 else 1 for g in todo[number:]]
         seconds = clock.left() * weights[0] / sum(weights)
         if seconds < 1:
             break

@@ -223,12 +223,14 @@ class Clock:
         return self.end - time.monotonic()
 
 
-def options(description: str, seconds: float) -> argparse.Namespace:
+def options(description: str, seconds: float, data: Sequence[str] = ()) -> argparse.Namespace:
     """The command line: device, seconds, precision, folder; ``--toy`` for a few seconds in a temporary folder."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true", help="a few seconds: only proves that it runs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=seconds, help="when to stop whatever is running")
+    if data:
+        parser.add_argument("--data", nargs="+", choices=data, default=data, help="only these, in this call")
     parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default=None)
     parser.add_argument("--folder", type=Path, default=None, help="where results go; default book/results")
     chosen = parser.parse_args()

@@ -355,7 +355,8 @@ class Experiment:
         parts = self.config["parts"]
         names = list(parts)
         to_come = names[names.index(f"{data} {phase}") :]
-        missing = [name for name in to_come if name == f"{data} {phase}" or not self.of(*name.split())]
+        wanted = [name for name in to_come if name.split()[0] in self.chosen.data]
+        missing = [name for name in wanted if name == f"{data} {phase}" or not self.of(*name.split())]
         return self.clock.left() * parts[f"{data} {phase}"] / sum(parts[name] for name in missing)
 
     def load(self, data):
@@ -441,9 +442,9 @@ class Experiment:
 
 def main():
     """Go on where the last call has stopped."""
-    chosen = options(__doc__, SECONDS)
+    chosen = options(__doc__, SECONDS, list(CONFIG["binarize"]))
     experiment = Experiment(chosen, TOY if chosen.toy else CONFIG)
-    for data in experiment.config["binarize"]:
+    for data in chosen.data:
         if experiment.clock.left() < 0:
             break
         split = experiment.load(data)
