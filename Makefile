@@ -10,9 +10,9 @@ PIP = $(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
 TORCH ?= $(shell [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null && echo default || echo cpu)
 CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 15 --retries 1
 PAGE := _build/html/book/index.html
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py)
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py made/*/*.py)
 
-.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark dist clean
+.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark mutants dist clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -77,6 +77,9 @@ benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 1
 dist: $(ENV)  ## the files of a release, in dist
 	rm -rf dist
 	$(BIN)/python -m build
+
+mutants: $(ENV)  ## make small mistakes in the lesson, one at a time, and see a test go red for each (about an hour)
+	$(BIN)/python tests/mutants/run.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv .venv-oldest .venv-newest _build dist book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
 """Masked autoencoders as probability distributions.
 
-Every room belongs to a chapter of the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
+Every module belongs to a chapter of the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
 ``layers``, ``model``, ``training``, ``data`` (4), ``sampling`` (5), ``ensemble`` (7), ``estimator`` (8). ``show`` holds
 what readers look at.
 

@@ -1,4 +1,4 @@
-"""The vanilla autoencoder: encode, decode, and three ways not to learn the identity."""
+"""The vanilla autoencoder: encode, decode, and ways not to learn the identity."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from made.checks import check_sizes, integer
 from made.layers import Linear
 from made.likelihoods import Bernoulli, Likelihood
-from made.masks import check_sizes
 
-__all__ = ["Autoencoder"]
+__all__ = ["Autoencoder", "is_noise", "perceptron"]
 
 
 class Autoencoder(nn.Module):
@@ -59,13 +59,12 @@ class Autoencoder(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(n_features, [*hidden] if isinstance(hidden, (list, tuple)) else hidden)
-        if not isinstance(code_features, int) or code_features < 1:
-            raise ValueError(f"code_features must be an int of at least 1, got {code_features!r}")
+        n_features, hidden = check_sizes(n_features, hidden)
+        code_features = integer("code_features", code_features, minimum=1)
         likelihood = Bernoulli() if likelihood is None else likelihood
         if not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
-        if noise is not None and not valid_noise(noise):
+        if noise is not None and not is_noise(noise):
             raise ValueError(f'noise must be None, ("mask", p in [0, 1]) or ("gaussian", s >= 0), got {noise!r}')
         self.n_features, self.likelihood, self.noise = n_features, likelihood, noise
         generator = torch.Generator().manual_seed(seed)
@@ -77,6 +76,10 @@ class Autoencoder(nn.Module):
         """Code of x: (..., D) to (..., code_features)."""
         self.check(x)
         return self.encoder(self.likelihood.encode(x).flatten(-2))
+
+    def network(self, inputs: Tensor) -> Tensor:
+        """From encoded inputs (..., D*E) to raw parameters (..., D, K): encoder, then decoder."""
+        return self.decode(self.encoder(inputs))
 
     def decode(self, code: Tensor) -> Tensor:
         """Raw parameters of the likelihood: (..., code_features) to (..., D, K)."""
@@ -97,7 +100,7 @@ class Autoencoder(nn.Module):
         inputs = self.likelihood.encode(x)
         if self.training and self.noise is not None:
             inputs = self.corrupt(inputs, generator)
-        params = self.decode(self.encoder(inputs.flatten(-2)))
+        params = self.network(inputs.flatten(-2))
         return -self.likelihood.log_prob(params, x).mean()
 
     def corrupt(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -123,15 +126,29 @@ class Autoencoder(nn.Module):
 
 
 def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers of the given widths with a ReLU between any two of them."""
+    """Linear layers of the given widths with a ReLU between any two of them.
+
+    Args:
+        widths: of the input and of what every layer gives.
+        generator: source of the initial weights.
+
+    Example:
+        >>> perceptron([4, 3, 2], torch.Generator().manual_seed(0))(torch.ones(5, 4)).shape
+        torch.Size([5, 2])
+    """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [Linear(before, after, generator=generator), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
-def valid_noise(noise: object) -> bool:
-    """Whether noise is a pair of a known kind and a sensible level."""
+def is_noise(noise: object) -> bool:
+    """Whether noise is a pair of a known kind and a sensible level.
+
+    Example:
+        >>> is_noise(("mask", 0.3)), is_noise(("mask", 1.5)), is_noise("gaussian")
+        (True, False, False)
+    """
     if not isinstance(noise, tuple) or len(noise) != 2:
         return False
     kind, level = noise

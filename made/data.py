@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["NAMES", "Split", "load"]
+from made.files import write_whole
+
+__all__ = ["FILES", "NAMES", "File", "Split", "cache_folder", "fetch", "load"]
 
 NAMES = ("digits", "mnist", "binarized_mnist", "dna", "mushrooms", "nips")
 
@@ -149,45 +151,54 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 def fetch(file: File, folder: Path) -> bytes:
     """Content of a file, decompressed and checked; downloaded into ``folder`` if it is not there.
 
-    A download goes to a temporary file, and takes its place only after its checksum was found right.
+    A download is kept elsewhere until its checksum was found right.
+
+    Raises:
+        ValueError: the file is there and its checksum is wrong.
+        ConnectionError: no address gave a file with the right checksum; every reason is named.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_whole(Path(folder, "a.npz"), b"rows")
+        ...     fetch(File("a.npz", hashlib.sha256(b"rows").hexdigest(), urls=()), Path(folder))
+        b'rows'
     """
     path = folder / file.name
     if path.exists():
-        content, problem = _read(path, file)
+        content, problem = _check(path.read_bytes(), file)
         if content is None:
             raise ValueError(f"{path} {problem}; delete it to have it downloaded again")
         return content
-    folder.mkdir(parents=True, exist_ok=True)
     problems = []
     for url in file.urls:
-        handle, name = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".partial", dir=folder)
-        os.close(handle)
-        partial = Path(name)
         try:
-            _download(url, partial)
-            content, problem = _read(partial, file)
-            if content is not None:
-                partial.replace(path)
-                return content
-            problems.append(f"{url} {problem}")
+            downloaded = _download(url)
         except OSError as error:  # includes every failure of the connection
             problems.append(f"{url} failed: {error}")
-        finally:
-            partial.unlink(missing_ok=True)
+            continue
+        content, problem = _check(downloaded, file)
+        if content is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, downloaded)
+            return content
+        problems.append(f"{url} {problem}")
     raise ConnectionError(
         f"cannot download {file.name}: {'; '.join(problems)}. Put the file into {folder} by hand to work offline"
     )
 
 
-def _download(url: str, path: Path) -> None:
+def _download(url: str) -> bytes:
     import pooch
 
-    pooch.HTTPDownloader(timeout=30)(url, str(path), None)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "download")
+        pooch.HTTPDownloader(timeout=30)(url, str(path), None)
+        return path.read_bytes()
 
 
-def _read(path: Path, file: File) -> tuple[bytes | None, str]:
+def _check(content: bytes, file: File) -> tuple[bytes | None, str]:
     """The decompressed content if its checksum is right, else None and what is wrong."""
-    content = path.read_bytes()
     if file.name.endswith(".gz"):
         try:
             content = gzip.decompress(content)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from made.layers import evaluating
 from made.masks import degrees_from_order
 
+if TYPE_CHECKING:
+    from made.autoencoder import Autoencoder
+    from made.ensemble import Mixture
+    from made.model import MADE
+
 __all__ = [
+    "MAX_STATES",
     "flip_dependencies",
     "jacobian_dependencies",
+    "positive_copy",
     "states",
     "structural_dependencies",
     "total_probability",
@@ -24,7 +31,7 @@ __all__ = [
 MAX_STATES = 2**20
 
 
-def structural_dependencies(model: Any) -> Tensor:
+def structural_dependencies(model: MADE) -> Tensor:
     """Proof by masks: entry [i, j] is True if a path of unmasked weights leads from input j to output i.
 
     Args:
@@ -45,7 +52,7 @@ def structural_dependencies(model: Any) -> Tensor:
     return reach if model.direct is None else reach | connectivity.direct_mask()
 
 
-def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
+def jacobian_dependencies(model: MADE | Autoencoder, seed: int = 0) -> Tensor:
     r"""Proof by derivatives: entry [i, j] is True if an output for variable i has a slope along input j.
 
     .. math:: J_{ij} = \frac{\partial a_i}{\partial x_j} \ne 0
@@ -54,7 +61,7 @@ def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
     no ReLU is off and no two paths cancel.
 
     Args:
-        model: a MADE or an Autoencoder, anything that maps (B, D) to raw parameters (B, D, K).
+        model: a MADE or an Autoencoder, or another with ``network``, ``n_features`` and ``likelihood``.
         seed: of the positive weights.
 
     Returns:
@@ -70,12 +77,11 @@ def jacobian_dependencies(model: Any, seed: int = 0) -> Tensor:
     probe, likelihood = positive_copy(model, seed), model.likelihood
     n_context = getattr(model, "context_features", 0)
     inputs = torch.ones(n_context + model.n_features * likelihood.n_inputs, dtype=torch.float64)
-    network = probe.network if hasattr(probe, "network") else lambda e: probe.decode(probe.encoder(e))
-    slopes = torch.autograd.functional.jacobian(network, inputs)[..., n_context:]  # (D, K, D * E)
+    slopes = torch.autograd.functional.jacobian(probe.network, inputs)[..., n_context:]  # (D, K, D * E)
     return (slopes.unflatten(-1, (model.n_features, -1)) != 0).any(-1).any(1)
 
 
-def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
+def flip_dependencies(model: MADE | Autoencoder, seed: int = 0) -> Tensor:
     """Proof by experiment: change variable j, and entry [i, j] is True if any output for variable i moves.
 
     As in :func:`jacobian_dependencies` a copy with positive weights is examined. Nothing is assumed about the inside
@@ -95,8 +101,8 @@ def flip_dependencies(model: Any, seed: int = 0) -> Tensor:
     """
     probe, n_features = positive_copy(model, seed), model.n_features
     # as many equal rows as flips: the same call shape means the same rounding, so that != is exact
-    highest = [float(model.likelihood.at([i]).n_states or 2) - 1 for i in range(n_features)]  # codes are positive there
-    base = torch.tensor(highest, dtype=torch.float64).repeat(n_features, 1)
+    sizes = [model.likelihood.select([i]).n_states or 2 for i in range(n_features)]
+    base = (torch.tensor(sizes, dtype=torch.float64) - 1).repeat(n_features, 1)  # values whose codes are positive
     flipped = base.clone().fill_diagonal_(0)  # row j differs from base in variable j only
     n_context = getattr(model, "context_features", 0)
     context = [torch.ones(n_context, dtype=torch.float64)] if n_context else []
@@ -126,8 +132,18 @@ def violations(dependencies: Tensor, order: Tensor) -> list[str]:
     return found
 
 
-def positive_copy(model: Any, seed: int) -> Any:
-    """A float64 copy in evaluation mode whose parameters are random numbers from [0.5, 1.5], scaled by width."""
+def positive_copy(model: nn.Module, seed: int) -> Any:
+    """A float64 copy in evaluation mode whose parameters are random numbers from [0.5, 1.5], divided by the width.
+
+    Args:
+        model: any module.
+        seed: of the random numbers.
+
+    Example:
+        >>> import made
+        >>> bool((positive_copy(made.MADE(3, hidden=(4,)), seed=0).output.weight > 0).all())
+        True
+    """
     probe = copy.deepcopy(model).double().eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -137,7 +153,7 @@ def positive_copy(model: Any, seed: int) -> Any:
     return probe.cpu()
 
 
-def states(model: Any) -> Tensor:
+def states(model: MADE | Mixture) -> Tensor:
     """Every possible row of a finite model, shape (S, D), in counting order.
 
     Raises:
@@ -154,15 +170,15 @@ def states(model: Any) -> Tensor:
     likelihood, n_features = model.likelihood, model.n_features
     if likelihood.n_states is None:
         raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {likelihood}")
-    sizes = [likelihood.at([i]).n_states for i in range(n_features)]
+    sizes = [likelihood.select([i]).n_states or 0 for i in range(n_features)]  # the support is finite: never 0
     if math.prod(sizes) > MAX_STATES:
         raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
-    rows = torch.cartesian_prod(*map(torch.arange, sizes)).reshape(-1, n_features)
+    rows = torch.cartesian_prod(*[torch.arange(size) for size in sizes]).reshape(-1, n_features)
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
 
 
-def total_probability(model: Any, context: Tensor | None = None) -> float:
+def total_probability(model: MADE | Mixture, context: Tensor | None = None) -> float:
     r"""Sum of the probabilities of all states, which must be 1.
 
     .. math:: \sum_{x} p(x) = \sum_{x} \exp(\log p(x))

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from made.checks import integer
 from made.layers import evaluating
 from made.masks import Connectivity
 from made.model import MADE
 
-__all__ = ["Mixture", "impute", "marginal_log_prob", "prefix_log_prob", "using"]
+__all__ = ["Mixture", "by_pattern", "impute", "marginal_log_prob", "prefix_log_prob", "using"]
 
 
-@contextmanager
-def using(model: MADE, connectivity: Connectivity) -> Iterator[None]:
-    """Use a connectivity for a while, then the one before.
-
-    Example:
-        >>> model = MADE(3, order="random", n_masks=2)
-        >>> with using(model, model.connectivities[1]):
-        ...     model.connectivity == model.connectivities[1]
-        True
-        >>> model.connectivity == model.connectivities[0]
-        True
-    """
-    before = model.connectivity
-    model.use(connectivity)
-    try:
-        yield
-    finally:
-        model.use(before)
+using = MADE.using  # as a function: using(model, connectivity)
 
 
 class Mixture(nn.Module):
     r"""The average of one model's distributions under several connectivities: again a distribution.
 
-    .. math:: p(x) = \frac1K \sum_{k=1}^{K} p_k(x), \qquad
-        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log K
+    .. math:: p(x) = \frac1R \sum_{r=1}^{R} p_r(x), \qquad
+        \log p(x) = \operatorname{logsumexp}_r \log p_r(x) - \log R
 
     Probabilities of whole rows are averaged. Averages of raw outputs, or of the probabilities of single variables, do
     not sum to one and are no likelihood.
@@ -65,12 +48,10 @@ class Mixture(nn.Module):
     def __init__(self, model: MADE, connectivities: Sequence[Connectivity] | None = None) -> None:
         super().__init__()
         self.model = model
-        self.connectivities = list(model.connectivities if connectivities is None else connectivities)
+        chosen = model.connectivities if connectivities is None else connectivities
+        self.connectivities = [model.checked(connectivity) for connectivity in chosen]
         if not self.connectivities:
             raise ValueError("connectivities must hold at least one connectivity, got none")
-        for connectivity in self.connectivities:
-            with using(model, connectivity):  # refuses one that does not fit
-                pass
         self.n_features, self.likelihood = model.n_features, model.likelihood
         self.context_features = model.context_features
         self.train(model.training)
@@ -79,7 +60,7 @@ class Mixture(nn.Module):
         """Log-probability of each row, in nats: shape (..., D) to (...)."""
         parts = []
         for connectivity in self.connectivities:
-            with using(self.model, connectivity):
+            with self.model.using(connectivity):
                 parts.append(self.model.log_prob(x, context))
         return torch.stack(parts).logsumexp(0) - math.log(len(parts))
 
@@ -95,7 +76,7 @@ class Mixture(nn.Module):
     ) -> Tensor:
         r"""Draw samples: for each, choose a connectivity, then sample the model under it.
 
-        With known values the choice follows :math:`p(k \mid x_{\text{known}}) \propto p_k(x_{\text{known}})`.
+        With known values the choice follows :math:`p(r \mid x_{\text{known}}) \propto p_r(x_{\text{known}})`.
 
         Args:
             n: number of samples.
@@ -109,15 +90,14 @@ class Mixture(nn.Module):
         Returns:
             Shape (n, D).
         """
-        if not isinstance(n, int) or n < 0:
-            raise ValueError(f"n must be an int of at least 0, got {n!r}")
+        n = integer("n", n, minimum=0)
         model, weight = self.model, self.model.output.weight
         given = weight.new_full((n, self.n_features), torch.nan) if given is None else given
         context = model.check_context(context, (n,))
         scores = []
         with evaluating(model):
             for connectivity in self.connectivities:
-                with using(model, connectivity):
+                with model.using(connectivity):
                     model.check_given(given, n)
                     scores.append(prefix_log_prob(model, given, context))
         chances = torch.stack(scores, 1).softmax(1).cpu()
@@ -126,9 +106,10 @@ class Mixture(nn.Module):
         for k, connectivity in enumerate(self.connectivities):
             rows = (chosen == k).nonzero().squeeze(1).to(weight.device)
             some = None if context is None else context[rows]
-            options = {"temperature": temperature, "generator": generator, "method": method}
-            with using(model, connectivity):
-                samples[rows] = model.sample(len(rows), some, given[rows], **options)  # type: ignore[arg-type]
+            with model.using(connectivity):
+                samples[rows] = model.sample(
+                    len(rows), some, given[rows], temperature=temperature, generator=generator, method=method
+                )
         return samples
 
 
@@ -183,7 +164,7 @@ def marginal_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> 
     context = model.check_context(context, x.shape[:1])
     result = model.output.weight.new_zeros(len(x))
     for connectivity, rows in patterns:
-        with using(model, connectivity):
+        with model.using(connectivity):
             result[rows] = prefix_log_prob(model, x[rows], None if context is None else context[rows])
     return result
 
@@ -219,23 +200,22 @@ def impute(
         >>> impute(model, x, n_samples=5, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([5, 1, 3])
     """
-    if not isinstance(n_samples, int) or n_samples < 1:
-        raise ValueError(f"n_samples must be an int of at least 1, got {n_samples!r}")
+    n_samples = integer("n_samples", n_samples, minimum=1)
     if not model.order_agnostic:
-        raise ValueError(NEEDS_ORDERS)
+        raise ValueError(_NEEDS_ORDERS)
     patterns = by_pattern(model, x)
     context = model.check_context(context, x.shape[:1])
     result = x.new_empty(n_samples, *x.shape)
     for connectivity, rows in patterns:
         some = None if context is None else context[rows].repeat(n_samples, 1)
         given = x[rows].repeat(n_samples, 1)
-        with using(model, connectivity):
+        with model.using(connectivity):
             drawn = model.sample(len(given), some, given, generator=generator)
         result[:, rows] = drawn.unflatten(0, (n_samples, -1)).to(x.device)
     return result
 
 
-NEEDS_ORDERS = (
+_NEEDS_ORDERS = (
     'model must be order-agnostic to put any known variables first: make it with order="random" and n_masks=None '
     "(or several); with one order, model.sample(given=...) completes what comes last in it"
 )
@@ -255,6 +235,6 @@ def by_pattern(model: MADE, x: Tensor) -> list[tuple[Connectivity, Tensor]]:
     for k, missing in enumerate(patterns.cpu()):
         known_first = order[missing[order].int().argsort(stable=True)]
         if not model.order_agnostic and not torch.equal(known_first, order):
-            raise ValueError(NEEDS_ORDERS)
+            raise ValueError(_NEEDS_ORDERS)
         groups.append((model.connectivity.reordered(known_first), (which == k).nonzero().squeeze(1)))
     return groups

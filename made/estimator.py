@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from made.ensemble import impute, marginal_log_prob, prefix_log_prob, using
-from made.likelihoods import Bernoulli, Categorical, Columns, MixtureOfGaussians
+from made.ensemble import impute, marginal_log_prob, prefix_log_prob
+from made.likelihoods import Bernoulli, Categorical, Columns, Likelihood, MixtureOfGaussians
 from made.model import MADE
 from made.training import fit
 
-__all__ = ["MADEDensity"]
+__all__ = ["Column", "Known", "MADEDensity"]
 
-KINDS = ("auto", "binary", "categorical", "real")
+_KINDS = ("auto", "binary", "categorical", "real")
 
 
 class MADEDensity(OutlierMixin, BaseEstimator):
@@ -54,8 +55,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
     Attributes:
         model_: the trained MADE, in double precision; its variables are the columns, standardised or numbered.
-        encoders_: for every column the StandardScaler or OrdinalEncoder that makes it a variable.
-        sizes_: for every column the number of its categories, 0 if it is real.
+        columns_: for every column of the table a :class:`Column`: how it becomes a variable, and back.
         history_: losses of the training, in nats per row of variables.
         offset_: the score below which a row is an outlier.
         frame_: the DataFrame in ``fit`` without its rows, or None for an array.
@@ -93,10 +93,20 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.hidden, self.kinds, self.n_components, self.n_masks = hidden, kinds, n_components, n_masks
-        self.residual, self.dropout, self.epochs, self.batch_size = residual, dropout, epochs, batch_size
-        self.lr, self.weight_decay, self.validation_fraction = lr, weight_decay, validation_fraction
-        self.patience, self.contamination, self.random_state = patience, contamination, random_state
+        self.hidden = hidden
+        self.kinds = kinds
+        self.n_components = n_components
+        self.n_masks = n_masks
+        self.residual = residual
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.contamination = contamination
+        self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
         """Whether missing values are welcome."""
@@ -111,18 +121,34 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             raise ValueError(f"contamination must be in (0, 0.5] and validation_fraction in [0, 1), {got}")
         rows, missing = self._check(X, reset=True)
         self.frame_ = X.iloc[:0] if hasattr(X, "iloc") else None
-        self._fit_encoders(rows, missing)
-        choose = lambda k: Categorical(k) if k > 2 else Bernoulli() if k else MixtureOfGaussians(self.n_components)
-        pick = lambda *names: {name: getattr(self, name) for name in names}
+        self.columns_ = self._fit_columns(rows, missing)
         generator = self._generator()
-        options = pick("n_masks", "residual", "dropout") | {"seed": generator.initial_seed()}
-        options["order"] = "natural" if self.n_masks == 1 else "random"
-        model = MADE(len(self.sizes_), self.hidden, likelihood=Columns([choose(k) for k in self.sizes_]), **options)
-        x = self._encode(rows, missing).to(torch.get_default_dtype())[torch.randperm(len(rows), generator=generator)]
+        seed = generator.initial_seed()
+        model = MADE(
+            len(self.columns_),
+            self.hidden,
+            likelihood=Columns([column.likelihood(self.n_components) for column in self.columns_]),
+            order="natural" if self.n_masks == 1 else "random",
+            n_masks=self.n_masks,
+            residual=self.residual,
+            dropout=self.dropout,
+            seed=seed,
+        )
+        x = self._encode(rows, missing).to(torch.get_default_dtype())
+        x = x[torch.randperm(len(rows), generator=generator)]
         n_valid = int(self.validation_fraction * len(x))
-        options = pick("epochs", "batch_size", "lr", "weight_decay", "patience") | {"seed": options["seed"]}
-        trained, valid = Known(model) if missing.any() else model, x[:n_valid] if n_valid else None
-        self.history_ = fit(trained, x[n_valid:], valid, **options, progress=False)
+        self.history_ = fit(
+            Known(model) if missing.any() else model,
+            x[n_valid:],
+            x[:n_valid] if n_valid else None,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            seed=seed,
+            progress=False,
+        )
         self.model_ = model.double()
         self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
         return self
@@ -132,8 +158,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         x = self._encode(*self._check(X))
         with torch.no_grad():
             log_prob = torch.cat([marginal_log_prob(self.model_, batch) for batch in x.split(10_000)])
-        log_scales = [0 if k else np.log(e.scale_[0]) for k, e in zip(self.sizes_, self.encoders_, strict=True)]
-        return log_prob.numpy() - ~np.isnan(x.numpy()) @ np.array(log_scales)
+        log_scales = np.array([column.log_scale for column in self.columns_])
+        return log_prob.numpy() - ~np.isnan(x.numpy()) @ log_scales
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows in nats; y is ignored."""
@@ -181,52 +207,107 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         """A column by its name or number, for messages."""
         return f"column {getattr(self, 'feature_names_in_', range(self.n_features_in_))[i]!r}"
 
-    def _fit_encoders(self, rows: np.ndarray, missing: np.ndarray) -> None:
+    def _fit_columns(self, rows: np.ndarray, missing: np.ndarray) -> list[Column]:
         """Decide what every column is, and how its values become those of a variable."""
         D = rows.shape[1]
         kinds = [self.kinds] * D if isinstance(self.kinds, str) else list(self.kinds)
-        if len(kinds) != D or not set(kinds) <= set(KINDS):
-            raise ValueError(f"kinds must be one of {KINDS}, or one for each of {D} columns, got {self.kinds!r}")
-        self.encoders_, self.sizes_ = [], []
-        unseen = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
+        if len(kinds) != D or not set(kinds) <= set(_KINDS):
+            raise ValueError(f"kinds must be one of {_KINDS}, or one for each of {D} columns, got {self.kinds!r}")
+        columns = []
         for i, kind in enumerate(kinds):
-            column = rows[~missing[:, i]][:, [i]]
-            if not len(column):
+            values = rows[~missing[:, i]][:, [i]]
+            if not len(values):
                 raise ValueError(f"{self._name(i)} must hold at least one value, got only missing ones")
             dtype = None if self.frame_ is None else self.frame_.dtypes.iloc[i]
-            values = np.asarray(column[:, 0].tolist())  # numbers if all objects are numbers
-            binary = values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all()
-            number = values.dtype.kind in "iuf" and not binary and str(dtype) not in ("object", "category")
-            support = getattr(dtype, "categories", np.array([0, 1], values.dtype) if binary else "auto")
-            coder = OrdinalEncoder(categories=support if isinstance(support, str) else [support.tolist()], **unseen)
-            real = kind == "real" or (kind == "auto" and number)
-            self.encoders_.append((StandardScaler() if real else coder).fit(column))
-            self.sizes_.append(0 if real else len(coder.categories_[0]))
-            if kind == "binary" and self.sizes_[i] > 2:
-                raise ValueError(f"{self._name(i)} must hold two values to be binary, got {self.sizes_[i]}")
+            column = Column.fit(values, kind, dtype)
+            if kind == "binary" and column.n_categories > 2:
+                raise ValueError(f"{self._name(i)} must hold two values to be binary, got {column.n_categories}")
+            columns.append(column)
+        return columns
 
     def _encode(self, rows: np.ndarray, missing: np.ndarray) -> Tensor:
         """Rows of the table to rows of the model, NaN where a value is missing."""
         check_is_fitted(self)
-        x = np.hstack([e.transform(rows[:, [i]]) for i, e in enumerate(self.encoders_)]).astype(float)
+        x = np.hstack([column.coder.transform(rows[:, [i]]) for i, column in enumerate(self.columns_)]).astype(float)
         for row, i in np.argwhere(np.isnan(x) & ~missing):
             raise ValueError(f"{self._name(i)} must hold values known from fit, got {rows[row, i]!r}")
         return torch.from_numpy(x)
 
     def _decode(self, x: Tensor) -> np.ndarray:
         """Rows of the model to rows of the table."""
-        # a column with a single category is a Bernoulli variable, which may still draw another
-        look_up = lambda e, k, v: e.categories_[0][v.clip(max=k - 1).astype(int)] if k else e.inverse_transform(v)
-        parts = zip(self.encoders_, self.sizes_, np.hsplit(x.numpy(), x.shape[1]), strict=True)
-        return np.hstack([look_up(*part) for part in parts])
+        variables = np.hsplit(x.numpy(), x.shape[1])
+        return np.hstack([column.decode(z) for column, z in zip(self.columns_, variables, strict=True)])
 
     def _table(self, rows: np.ndarray, index: Any = None) -> Any:
         """Rows as a table of the form that ``fit`` was given."""
         if self.frame_ is None:
             return rows
-        dtypes = zip(self.frame_.dtypes.items(), self.sizes_, strict=True)
-        frame = type(self.frame_)(rows, index, self.frame_.columns)
-        return frame.astype({name: dtype if k else float for (name, dtype), k in dtypes})
+        table = type(self.frame_)(rows, index, self.frame_.columns)
+        dtypes = {}
+        for (name, dtype), column in zip(self.frame_.dtypes.items(), self.columns_, strict=True):
+            dtypes[name] = dtype if column.n_categories else float
+        return table.astype(dtypes)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table as a variable of a model.
+
+    Attributes:
+        coder: what turns values, shape (N, 1), into numbers: a StandardScaler, or an OrdinalEncoder.
+        n_categories: number of categories, 0 if the column is real.
+
+    Example:
+        >>> column = Column.fit(np.array([["red"], ["blue"], ["red"]], dtype=object), "auto")
+        >>> column.n_categories, column.likelihood(n_components=5)
+        (2, Bernoulli())
+        >>> column.decode(np.array([[0.0], [1.0]])).tolist()
+        [['blue'], ['red']]
+    """
+
+    coder: StandardScaler | OrdinalEncoder
+    n_categories: int
+
+    @classmethod
+    def fit(cls, values: np.ndarray, kind: str, dtype: Any = None) -> Column:
+        """Decide what a column is.
+
+        Args:
+            values: what is known of it, shape (N, 1).
+            kind: "auto", "binary", "categorical" or "real".
+            dtype: of the column in a DataFrame; a category dtype names the categories.
+        """
+        numbers = np.asarray(values[:, 0].tolist())  # an array of numbers if all objects are numbers
+        binary = numbers.dtype.kind in "biuf" and np.isin(numbers, (0, 1)).all()
+        real = numbers.dtype.kind in "iuf" and not binary and str(dtype) not in ("object", "category")
+        if kind == "real" or (kind == "auto" and real):
+            return cls(StandardScaler().fit(values), 0)
+        categories: Any = "auto"
+        if hasattr(dtype, "categories"):
+            categories = [dtype.categories.tolist()]
+        elif binary:
+            categories = [np.array([0, 1], numbers.dtype).tolist()]
+        coder = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=np.nan)
+        coder.fit(values)
+        return cls(coder, len(coder.categories_[0]))
+
+    def likelihood(self, n_components: int) -> Likelihood:
+        """What a variable that stands for this column is to be modelled by."""
+        if not self.n_categories:
+            return MixtureOfGaussians(n_components)
+        return Categorical(self.n_categories) if self.n_categories > 2 else Bernoulli()
+
+    @property
+    def log_scale(self) -> float:
+        """Logarithm of what a real value was divided by; 0 for categories."""
+        return 0.0 if self.n_categories else float(np.log(self.coder.scale_[0]))
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """From values of the variable, shape (N, 1), to those of the column."""
+        if not self.n_categories:
+            return self.coder.inverse_transform(z)
+        # a column with a single category is a Bernoulli variable, which may still draw another
+        return self.coder.categories_[0][z.clip(max=self.n_categories - 1).astype(int)]
 
 
 class Known(nn.Module):
@@ -234,6 +315,14 @@ class Known(nn.Module):
 
     The order of a training step ends with what the first row of the batch lacks. The rows are shuffled, so every
     pattern has its turn, and the more often the more frequent it is. In validation every row has its own order.
+
+    Args:
+        model: an order-agnostic MADE.
+
+    Example:
+        >>> module = Known(MADE(3, order="random", n_masks=None))
+        >>> module.loss(torch.tensor([[float("nan"), 1.0, 0.0]])).shape
+        torch.Size([])
     """
 
     def __init__(self, model: MADE) -> None:
@@ -246,5 +335,5 @@ class Known(nn.Module):
             return -marginal_log_prob(self.model, x).mean()
         present = self.model.connectivity
         order = present.order[x[0].isnan()[present.order].int().argsort(stable=True)]
-        with using(self.model, present.reordered(order)):
+        with self.model.using(present.reordered(order)):
             return -prefix_log_prob(self.model, x).mean()

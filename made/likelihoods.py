@@ -7,6 +7,7 @@ says what they mean: logits, means, log-scales.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -15,11 +16,25 @@ import torch
 from torch import Tensor, distributions
 from torch.nn import functional as F
 
-__all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
+from made.checks import integer, positive, tensor
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Categorical",
+    "Columns",
+    "ColumnsDistribution",
+    "DiscretizedLogistic",
+    "Gaussian",
+    "Likelihood",
+    "MixtureOfGaussians",
+    "from_config",
+    "to_config",
+]
 
 
-class Likelihood:
-    """What every likelihood can do. Subclasses give ``distribution``, ``sample`` and ``violations``.
+class Likelihood(ABC):
+    """What every likelihood can do. Subclasses give ``distribution``, ``sample`` and ``outside_support``.
 
     Attributes:
         n_params: K, raw numbers per variable that the network must produce.
@@ -35,27 +50,45 @@ class Likelihood:
     n_features: int | None = None
     support: str
 
+    @abstractmethod
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
-        """Distribution of each variable: params (..., D, K) give batch shape (..., D)."""
-        raise NotImplementedError
+        """Distribution of each variable, as PyTorch knows it.
 
+        Args:
+            params: raw outputs, shape (..., D, K).
+            validate_args: as in ``torch.distributions``.
+
+        Returns:
+            A distribution of batch shape (..., D).
+        """
+
+    @abstractmethod
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Turn uniforms u in (0, 1), shape (..., D), into values by inverting each cumulative distribution.
 
-        A temperature below 1 sharpens every conditional, above 1 flattens it; 1 samples the distribution itself.
-        """
-        raise NotImplementedError
+        Args:
+            params: raw outputs, shape (..., D, K).
+            u: float64, shape (..., D).
+            temperature: below 1 sharpens every conditional, above 1 flattens it; 1 samples the distribution itself.
 
-    def violations(self, x: Tensor) -> Tensor:
-        """True where a value is outside the support; bool, same shape as x."""
-        raise NotImplementedError
+        Returns:
+            Values in the support, shape (..., D), of the dtype of params.
+        """
+
+    @abstractmethod
+    def outside_support(self, x: Tensor) -> Tensor:
+        """True where a value is outside the support: x of any shape gives bool of the same shape."""
 
     def encode(self, x: Tensor) -> Tensor:
         """Network input for x (..., D): shape (..., D, E). Here the values as they are."""
         return x.unsqueeze(-1)
 
-    def at(self, variables: Sequence[int]) -> Likelihood:
-        """The likelihood of some of the variables. Here all are alike, so it is the same."""
+    def select(self, variables: Sequence[int]) -> Likelihood:
+        """The likelihood of some of the variables. Here all are alike, so it is the same.
+
+        Args:
+            variables: indices from 0..D-1, in the order in which their parameters will come.
+        """
         return self
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
@@ -83,25 +116,33 @@ class Likelihood:
     def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse values outside the support, NaN included.
 
+        Args:
+            x: values, shape (..., D).
+            name: of the argument, for the message.
+
         Raises:
             ValueError: names the support, the first offending value and its place.
         """
-        bad = self.violations(x)
+        bad = self.outside_support(x)
         if bad.any():
             place = tuple(bad.nonzero()[0].tolist())
-            one = self.at(place[-1:])
+            one = self.select(place[-1:])
             raise ValueError(f"{name} must be {one.support} for {one}, got {x[place].item()} at position {place}")
 
     def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> None:
         """Refuse anything but a tensor (..., D) of the given dtype with values in the support.
 
+        Args:
+            x: what was given.
+            n_features: number of variables D.
+            dtype: of the model.
+            name: of the argument, for the message.
+
         Raises:
             TypeError: no tensor, or one of another dtype.
             ValueError: another width, or a value outside the support.
         """
-        if not isinstance(x, Tensor) or x.dtype != dtype:
-            what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"{name} must be a tensor of the model's dtype {dtype}, got {what}")
+        x = tensor(name, x, dtype)
         if x.dim() == 0 or x.shape[-1] != n_features:
             raise ValueError(f"{name} must have shape (..., {n_features}), got {tuple(x.shape)}")
         self.check(x, name)
@@ -137,7 +178,7 @@ class Bernoulli(Likelihood):
         """1 where u is below the probability of 1."""
         return (u < torch.sigmoid(params.squeeze(-1) / temperature)).to(params.dtype)
 
-    def violations(self, x: Tensor) -> Tensor:
+    def outside_support(self, x: Tensor) -> Tensor:
         """Anything but 0 and 1."""
         return (x != 0) & (x != 1)
 
@@ -165,28 +206,8 @@ class Categorical(Likelihood):
     k: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 2:
-            raise ValueError(f"k must be an int of at least 2, got {self.k!r}")
-
-    @property
-    def n_params(self) -> int:  # type: ignore[override]
-        """One logit per value."""
-        return self.k
-
-    @property
-    def n_inputs(self) -> int:  # type: ignore[override]
-        """One indicator per value."""
-        return self.k
-
-    @property
-    def n_states(self) -> int:  # type: ignore[override]
-        """Number of values."""
-        return self.k
-
-    @property
-    def support(self) -> str:  # type: ignore[override]
-        """The support in words."""
-        return f"a whole number from 0 to {self.k - 1}"
+        k = integer("k", self.k, minimum=2)
+        _store(self, k=k, n_params=k, n_inputs=k, n_states=k, support=f"a whole number from 0 to {k - 1}")
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical with the given logits."""
@@ -197,7 +218,7 @@ class Categorical(Likelihood):
         cumulative = torch.softmax(params / temperature, -1).cumsum(-1)[..., :-1]
         return (u.unsqueeze(-1) >= cumulative).sum(-1).to(params.dtype)
 
-    def violations(self, x: Tensor) -> Tensor:
+    def outside_support(self, x: Tensor) -> Tensor:
         """Anything but a whole number from 0 to k-1."""
         return ~((x >= 0) & (x < self.k) & (x == x.floor()))
 
@@ -234,8 +255,7 @@ class Gaussian(Likelihood):
     support = "a finite number"
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_scale < math.inf:
-            raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
+        _store(self, min_scale=positive("min_scale", self.min_scale))
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Normal:
         """Normal with the given means and log-scales."""
@@ -248,7 +268,7 @@ class Gaussian(Likelihood):
         quantile = torch.special.ndtri(u).to(params.dtype)
         return normal.loc + normal.scale * math.sqrt(temperature) * quantile
 
-    def violations(self, x: Tensor) -> Tensor:
+    def outside_support(self, x: Tensor) -> Tensor:
         """NaN and infinities."""
         return ~x.isfinite()
 
@@ -286,15 +306,8 @@ class MixtureOfGaussians(Likelihood):
     support = "a finite number"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise ValueError(f"k must be an int of at least 1, got {self.k!r}")
-        if not 0 < self.min_scale < math.inf:
-            raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
-
-    @property
-    def n_params(self) -> int:  # type: ignore[override]
-        """A logit, a mean and a log-scale per component."""
-        return 3 * self.k
+        k = integer("k", self.k, minimum=1)  # each component has a logit, a mean and a log-scale
+        _store(self, k=k, n_params=3 * k, min_scale=positive("min_scale", self.min_scale))
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.MixtureSameFamily:
         """Mixture with the given logits, means and log-scales."""
@@ -320,7 +333,7 @@ class MixtureOfGaussians(Likelihood):
         quantile = torch.special.ndtri(rest).to(params.dtype)
         return pick(mean) + (self.min_scale + pick(log_scale).exp()) * math.sqrt(temperature) * quantile
 
-    def violations(self, x: Tensor) -> Tensor:
+    def outside_support(self, x: Tensor) -> Tensor:
         """NaN and infinities."""
         return ~x.isfinite()
 
@@ -359,20 +372,9 @@ class DiscretizedLogistic(Categorical):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.components, int) or self.components < 1:
-            raise ValueError(f"components must be an int of at least 1, got {self.components!r}")
-        if not 0 < self.min_scale < math.inf:
-            raise ValueError(f"min_scale must be a positive number, got {self.min_scale!r}")
-
-    @property
-    def n_params(self) -> int:  # type: ignore[override]
-        """A logit, a mean and a log-scale per component."""
-        return 3 * self.components
-
-    @property
-    def n_inputs(self) -> int:  # type: ignore[override]
-        """One number."""
-        return 1
+        components = integer("components", self.components, minimum=1)
+        _store(self, components=components, n_params=3 * components, n_inputs=1)
+        _store(self, min_scale=positive("min_scale", self.min_scale))
 
     def log_mass(self, params: Tensor, level: Tensor) -> Tensor:
         r"""Log-probability of a level, shape (...), for params (..., 3 components).
@@ -442,42 +444,34 @@ class Columns(Likelihood):
         columns = tuple(self.columns) if isinstance(self.columns, Sequence) else ()
         if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
             raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {self.columns}")
-        object.__setattr__(self, "columns", columns)
-        for name in ("n_inputs", "n_params"):
-            object.__setattr__(self, name, max(getattr(self, name), *(getattr(c, name) for c in columns)))
+        _store(self, columns=columns, n_features=len(columns))
+        _store(self, n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)))
+        _store(self, n_params=max(self.n_params, *(column.n_params for column in columns)))
+        sizes = [column.n_states for column in columns]
+        _store(self, n_states=None if None in sizes else max(sizes))  # type: ignore[type-var]
+        _store(self, support=", ".join(dict.fromkeys(column.support for column in columns)))
 
-    @property
-    def n_features(self) -> int:  # type: ignore[override]
-        """One column per variable."""
-        return len(self.columns)
-
-    @property
-    def n_states(self) -> int | None:  # type: ignore[override]
-        """The largest number of values a column has, None if any column is real."""
-        sizes = [c.n_states for c in self.columns]
-        return None if None in sizes else max(sizes)  # type: ignore[type-var]
-
-    @property
-    def support(self) -> str:  # type: ignore[override]
-        """The supports in words."""
-        return ", ".join(dict.fromkeys(c.support for c in self.columns))
-
-    def at(self, variables: Sequence[int]) -> Columns:
+    def select(self, variables: Sequence[int]) -> Columns:
         """The columns of some of the variables, as wide as before."""
         return Columns([self.columns[i] for i in variables], self.n_inputs, self.n_params)
 
-    def kinds(self) -> dict[Likelihood, list[int]]:
-        """Which variables share a likelihood."""
-        kinds: dict[Likelihood, list[int]] = {}
-        for i, kind in enumerate(self.columns):
-            kinds.setdefault(kind, []).append(i)
-        return kinds
+    def shared(self) -> dict[Likelihood, list[int]]:
+        """Which variables share a likelihood: for each different likelihood, the indices of its columns."""
+        shared: dict[Likelihood, list[int]] = {}
+        for i, column in enumerate(self.columns):
+            shared.setdefault(column, []).append(i)
+        return shared
 
     def each(self, function: Callable[[Likelihood, list[int]], Tensor], dim: int = -1) -> Tensor:
-        """Apply a function to every kind of column and put the results back into the order of the variables."""
-        kinds = self.kinds()
-        joined = torch.cat([function(kind, variables) for kind, variables in kinds.items()], dim)
-        order = [i for variables in kinds.values() for i in variables]
+        """Apply a function to all columns that share a likelihood; its results, in the order of the variables.
+
+        Args:
+            function: from a likelihood and the indices of its variables to a tensor with as many entries along ``dim``.
+            dim: along which the variables lie.
+        """
+        shared = self.shared()
+        joined = torch.cat([function(column, variables) for column, variables in shared.items()], dim)
+        order = [i for variables in shared.values() for i in variables]
         return joined.index_select(dim, torch.tensor(order, device=joined.device).argsort())
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
@@ -486,45 +480,65 @@ class Columns(Likelihood):
 
     def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda kind, v: kind.log_conditionals(params[..., v, : kind.n_params], x[..., v]))
+        return self.each(lambda column, v: column.log_conditionals(params[..., v, : column.n_params], x[..., v]))
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda kind, v: kind.sample(params[..., v, : kind.n_params], u[..., v], temperature))
+        return self.each(lambda column, v: column.sample(params[..., v, : column.n_params], u[..., v], temperature))
 
-    def violations(self, x: Tensor) -> Tensor:
+    def outside_support(self, x: Tensor) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda kind, v: kind.violations(x[..., v]))
+        return self.each(lambda column, v: column.outside_support(x[..., v]))
 
     def encode(self, x: Tensor) -> Tensor:
         """Every column by its own rule, filled up with zeros: shape (..., D, E)."""
-        return self.each(lambda kind, v: F.pad(kind.encode(x[..., v]), (0, self.n_inputs - kind.n_inputs)), dim=-2)
+
+        def filled(column: Likelihood, v: list[int]) -> Tensor:
+            return F.pad(column.encode(x[..., v]), (0, self.n_inputs - column.n_inputs))
+
+        return self.each(filled, dim=-2)
 
 
 class ColumnsDistribution(distributions.Distribution):
-    """What ``Columns`` hands out: a distribution of batch shape (..., D) whose variables are of several kinds."""
+    """What ``Columns`` hands out: a distribution of batch shape (..., D) whose variables are of several kinds.
+
+    Args:
+        likelihood: the columns.
+        params: raw outputs, shape (..., D, K).
+        validate_args: as in ``torch.distributions``.
+
+    Example:
+        >>> Columns([Bernoulli(), Categorical(3)]).distribution(torch.zeros(2, 3)).log_prob(torch.zeros(2)).exp()
+        tensor([0.5000, 0.3333])
+    """
 
     arg_constraints = {}  # noqa: RUF012
 
     def __init__(self, likelihood: Columns, params: Tensor, validate_args: bool | None = None) -> None:
         self.likelihood, self.dtype = likelihood, params.dtype
         self.parts = {
-            kind: kind.distribution(params[..., variables, : kind.n_params], validate_args)
-            for kind, variables in likelihood.kinds().items()
+            column: column.distribution(params[..., variables, : column.n_params], validate_args)
+            for column, variables in likelihood.shared().items()
         }
         super().__init__(params.shape[:-1], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of each variable, shape (..., D)."""
-        return self.likelihood.each(lambda kind, variables: self.parts[kind].log_prob(value[..., variables]))
+        return self.likelihood.each(lambda column, variables: self.parts[column].log_prob(value[..., variables]))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw every variable from its own distribution, with the global generator."""
-        return self.likelihood.each(lambda kind, _: self.parts[kind].sample(sample_shape).to(self.dtype))
+        return self.likelihood.each(lambda column, _: self.parts[column].sample(sample_shape).to(self.dtype))
+
+
+def _store(likelihood: Likelihood, **values: Any) -> None:
+    """Set fields of a frozen dataclass, in its ``__post_init__``, to what was checked."""
+    for name, value in values.items():
+        object.__setattr__(likelihood, name, value)
 
 
 def to_config(likelihood: Likelihood) -> dict[str, Any]:
-    """Describe a likelihood in plain data: its name and its arguments.
+    """Describe a likelihood, a dataclass, in plain data: its name and its arguments.
 
     Example:
         >>> to_config(Categorical(3))
@@ -539,6 +553,9 @@ def to_config(likelihood: Likelihood) -> dict[str, Any]:
 def from_config(config: dict[str, Any]) -> Likelihood:
     """Make the likelihood that :func:`to_config` described.
 
+    Raises:
+        KeyError: no likelihood of the package has that name.
+
     Example:
         >>> from_config({"name": "Categorical", "k": 3})
         Categorical(k=3)
@@ -546,7 +563,7 @@ def from_config(config: dict[str, Any]) -> Likelihood:
     values = {name: value for name, value in config.items() if name != "name"}
     if "columns" in values:
         values["columns"] = [from_config(column) for column in values["columns"]]
-    return {kind.__name__: kind for kind in KINDS}[config["name"]](**values)
+    return {one.__name__: one for one in LIKELIHOODS}[config["name"]](**values)
 
 
-KINDS = (Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians)
+LIKELIHOODS = (Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians)

@@ -13,7 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-__all__ = ["Connectivity", "build_masks", "degrees_from_order"]
+from made.checks import check_sizes
+
+__all__ = ["Connectivity", "build_masks", "degrees_from_order", "even_degrees", "random_degrees"]
 
 
 def degrees_from_order(order: Tensor) -> Tensor:
@@ -90,6 +92,14 @@ def even_degrees(n_features: int, hidden: Sequence[int], context: bool = False) 
     only pairs inside one group are lost. Wider layers repeat the same W degrees. With a context, one of the W degrees
     is 0: its units see the context alone, and the first variable can hear them.
 
+    Args:
+        n_features: number of variables D.
+        hidden: widths of the hidden layers.
+        context: whether the model has a context.
+
+    Returns:
+        One integer tensor per hidden layer, shape (width,), sorted.
+
     Example:
         >>> even_degrees(7, (2,))
         [tensor([2, 4])]
@@ -111,6 +121,15 @@ def random_degrees(
 
     With a context they start at 0, and the first unit of each layer has degree 0, so that every variable hears the
     context.
+
+    Args:
+        n_features: number of variables D.
+        hidden: widths of the hidden layers.
+        generator: source of the draws.
+        context: whether the model has a context.
+
+    Returns:
+        One integer tensor per hidden layer, shape (width,).
 
     Example:
         >>> [m.min().item() >= 1 and m.max().item() <= 3 for m in random_degrees(4, (9, 9), torch.Generator())]
@@ -185,7 +204,7 @@ class Connectivity:
             ValueError: an argument is outside the above; the message names it.
             TypeError: a size is no integer.
         """
-        check_sizes(n_features, hidden)
+        n_features, hidden = check_sizes(n_features, hidden)
         generator = torch.Generator().manual_seed(seed)
         if isinstance(order, str):
             if order not in ("natural", "random"):
@@ -266,16 +285,3 @@ class Connectivity:
         allowed = self.n_features * (self.n_features - 1) // 2
         reach = self.reachable() | self.direct_mask() if direct else self.reachable()
         return int(reach.sum()) / allowed if allowed else 1.0
-
-
-def check_sizes(n_features: int, hidden: Sequence[int]) -> None:
-    """Refuse sizes that are no positive integers, naming the argument."""
-    if not isinstance(n_features, int) or isinstance(n_features, bool):
-        raise TypeError(f"n_features must be an int, got {n_features!r}")
-    if n_features < 1:
-        raise ValueError(f"n_features must be at least 1, got {n_features}")
-    ints = isinstance(hidden, Sequence) and all(isinstance(h, int) and not isinstance(h, bool) for h in hidden)
-    if not ints:
-        raise TypeError(f"hidden must be a sequence of ints, such as (500,), got {hidden!r}")
-    if any(h < 1 for h in hidden):
-        raise ValueError(f"hidden sizes must be at least 1, got {tuple(hidden)}")

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from made.layers import MaskedLinear, evaluating
+from made.checks import check_sizes, integer, positive, tensor
+from made.files import read_tensors, write_tensors
+from made.layers import ConditionedLinear, MaskedLinear, evaluating
 from made.likelihoods import Bernoulli, Likelihood, from_config, to_config
-from made.masks import Connectivity, check_sizes
+from made.masks import Connectivity
 from made.sampling import sample_incremental, sample_naive, uniforms
 
-__all__ = ["ACTIVATIONS", "MADE"]
+__all__ = ["ACTIVATIONS", "MADE", "Config"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -29,7 +30,58 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": nn.functional.gelu,
 }
 
-FORMAT = "made.MADE/1"
+_FORMAT = "made.MADE/1"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What :class:`MADE` was made with: its arguments, checked. A saved model carries them.
+
+    Raises:
+        ValueError: an argument is out of range; the message names it.
+        TypeError: the likelihood is none.
+    """
+
+    n_features: int
+    hidden: tuple[int, ...]
+    likelihood: Likelihood
+    order: str | tuple[int, ...]
+    degrees: str
+    n_masks: int | None
+    direct: bool
+    residual: bool
+    context_features: int
+    activation: str
+    dropout: float
+    mask_conditioning: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.likelihood, Likelihood):
+            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {self.likelihood!r}")
+        columns = self.likelihood.n_features
+        if columns not in (None, self.n_features):
+            raise ValueError(f"likelihood must have {self.n_features} columns, one per feature, got {columns}")
+        if self.n_masks != 1 and "random" not in (self.order, self.degrees):
+            raise ValueError(
+                f'n_masks={self.n_masks} needs order="random" or degrees="random": all masks would be equal'
+            )
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {self.activation!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        if self.residual and len(set(self.hidden)) > 1:
+            raise ValueError(f"residual needs hidden layers of one width, got hidden={self.hidden}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments of :class:`MADE` as plain data, the likelihood described by its name and arguments.
+
+        Example:
+            >>> config = MADE(3, hidden=(4,)).config
+            >>> config.hidden, config.to_dict()["likelihood"]
+            ((4,), {'name': 'Bernoulli'})
+        """
+        return {**vars(self), "likelihood": to_config(self.likelihood)}
 
 
 class MADE(nn.Module):
@@ -85,7 +137,7 @@ class MADE(nn.Module):
         hidden: Sequence[int] = (500,),
         *,
         likelihood: Likelihood | None = None,
-        order: str | Tensor = "natural",
+        order: str | Tensor | Sequence[int] = "natural",
         degrees: str = "even",
         n_masks: int | None = 1,
         direct: bool = True,
@@ -97,58 +149,35 @@ class MADE(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(n_features, hidden)
+        n_features, hidden = check_sizes(n_features, hidden)
         likelihood = Bernoulli() if likelihood is None else likelihood
-        if not isinstance(likelihood, Likelihood):
-            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
-        if likelihood.n_features not in (None, n_features):
-            raise ValueError(f"likelihood must have {n_features} columns, one per feature, got {likelihood.n_features}")
-        if n_masks is not None and (not isinstance(n_masks, int) or n_masks < 1):
-            raise ValueError(f"n_masks must be an int of at least 1, or None, got {n_masks!r}")
-        random = degrees == "random" or (isinstance(order, str) and order == "random")
-        if n_masks != 1 and not random:
-            raise ValueError(f'n_masks={n_masks} needs order="random" or degrees="random": all masks would be equal')
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {activation!r}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
-        if not isinstance(context_features, int) or context_features < 0:
-            raise ValueError(f"context_features must be an int of at least 0, got {context_features!r}")
-        if residual and len(set(hidden)) > 1:
-            raise ValueError(f"residual needs hidden layers of one width, got hidden={tuple(hidden)}")
-
+        drawn = order if isinstance(order, str) else tuple(torch.as_tensor(order).tolist())
+        n_masks = n_masks if n_masks is None else integer("n_masks", n_masks, minimum=1)
+        context_features = integer("context_features", context_features, minimum=0)
+        self.config = Config(
+            n_features, hidden, likelihood, drawn, degrees, n_masks, direct, residual, context_features, activation,
+            dropout, mask_conditioning, seed
+        )  # fmt: skip
         self.n_features, self.likelihood, self.context_features = n_features, likelihood, context_features
-        self.n_masks, self.activation, self.residual = n_masks, ACTIVATIONS[activation], residual
-        self._config: dict[str, Any] = {
-            "n_features": n_features,
-            "hidden": list(hidden),
-            "likelihood": to_config(likelihood),
-            "order": order if isinstance(order, str) else torch.as_tensor(order).tolist(),
-            "degrees": degrees,
-            "n_masks": n_masks,
-            "direct": direct,
-            "residual": residual,
-            "context_features": context_features,
-            "activation": activation,
-            "dropout": dropout,
-            "mask_conditioning": mask_conditioning,
-            "seed": seed,
-        }
+        self.n_masks, self.residual, self.activation = n_masks, residual, ACTIVATIONS[activation]
         self.connectivities = [self.draw(k) for k in range(n_masks or 1)]
 
-        options: dict[str, Any] = {"companion": mask_conditioning, "generator": torch.Generator().manual_seed(seed)}
+        layer = ConditionedLinear if mask_conditioning else MaskedLinear
+        generator = torch.Generator().manual_seed(seed)
         widths = [n_features * likelihood.n_inputs + context_features, *hidden]
         n_outputs = n_features * likelihood.n_params
-        self.hidden = nn.ModuleList(MaskedLinear(a, b, **options) for a, b in pairwise(widths))
-        self.output = MaskedLinear(widths[-1], n_outputs, **options)
-        self.direct = MaskedLinear(widths[0], n_outputs, bias=False, **options) if direct else None
+        self.hidden = nn.ModuleList(layer(a, b, generator=generator) for a, b in pairwise(widths))
+        self.output = layer(widths[-1], n_outputs, generator=generator)
+        self.direct = layer(widths[0], n_outputs, bias=False, generator=generator) if direct else None
         self.dropout = nn.Dropout(dropout)
         self.use(0)
 
     def draw(self, k: int) -> Connectivity:
         """Connectivity number k, of the model's own kind, drawn with seed + k."""
-        recipe = {name: self._config[name] for name in ("n_features", "hidden", "order", "degrees")}
-        drawn = Connectivity.create(**recipe, seed=self._config["seed"] + k, context=self.context_features > 0)
+        c = self.config
+        order = c.order if isinstance(c.order, str) else torch.tensor(c.order)
+        context = c.context_features > 0
+        drawn = Connectivity.create(c.n_features, c.hidden, order, c.degrees, seed=c.seed + k, context=context)
         if self.residual:  # a unit may only be added to a unit of its own degree
             return Connectivity(drawn.order, (*drawn.degrees[:2], *drawn.degrees[1:2] * (len(drawn.hidden) - 1)))
         return drawn
@@ -157,10 +186,33 @@ class MADE(nn.Module):
         """The connectivity of a training step: the next one of a finite list, or a fresh one."""
         return self.draw(step) if self.n_masks is None else self.connectivities[step % self.n_masks]
 
+    def take_turn(self, step: int | None) -> None:
+        """Use the connectivity of a training step, or the first one for validation (None): how ``made.fit`` asks."""
+        if self.n_masks != 1:
+            self.use(0 if step is None else self.connectivity_for(step))
+
     @property
     def order_agnostic(self) -> bool:
         """Whether the model was made to be trained under many orders."""
-        return self._config["order"] == "random" and self.n_masks != 1
+        return self.config.order == "random" and self.n_masks != 1
+
+    def checked(self, connectivity: int | Connectivity) -> Connectivity:
+        """The connectivity that an index stands for, or the one given, if it fits the model.
+
+        Raises:
+            IndexError: there is no such index.
+            ValueError: the sizes differ from the model's, or the layers of a residual model would have unequal degrees.
+        """
+        if isinstance(connectivity, int):
+            if not 0 <= connectivity < len(self.connectivities):
+                raise IndexError(f"connectivity must be in 0..{len(self.connectivities) - 1}, got {connectivity}")
+            return self.connectivities[connectivity]
+        expected, sizes = (self.n_features, self.config.hidden), (connectivity.n_features, connectivity.hidden)
+        if sizes != expected:
+            raise ValueError(f"connectivity must have n_features, hidden = {expected}, got {sizes}")
+        if self.residual and any(not torch.equal(d, connectivity.degrees[1]) for d in connectivity.degrees[2:]):
+            raise ValueError("connectivity must have the same degrees in every hidden layer of a residual model")
+        return connectivity
 
     def use(self, connectivity: int | Connectivity) -> None:
         """Select the connectivity: an index into ``connectivities`` or a :class:`Connectivity` of the same sizes.
@@ -169,29 +221,39 @@ class MADE(nn.Module):
             IndexError: there is no such index.
             ValueError: the sizes differ from the model's.
         """
-        if isinstance(connectivity, int):
-            if not 0 <= connectivity < len(self.connectivities):
-                raise IndexError(f"connectivity must be in 0..{len(self.connectivities) - 1}, got {connectivity}")
-            connectivity = self.connectivities[connectivity]
-        expected = (self.n_features, tuple(self._config["hidden"]))
-        if (connectivity.n_features, connectivity.hidden) != expected:
-            raise ValueError(
-                f"connectivity must have n_features, hidden = {expected}, "
-                f"got {(connectivity.n_features, connectivity.hidden)}"
-            )
-        if self.residual and any(not torch.equal(d, connectivity.degrees[1]) for d in connectivity.degrees[2:]):
-            raise ValueError("connectivity must have the same degrees in every hidden layer of a residual model")
-        self.connectivity = connectivity
+        self.connectivity = self.checked(connectivity)
         E, K, C = self.likelihood.n_inputs, self.likelihood.n_params, self.context_features
         # a variable is encoded by E inputs, and every unit may use the context
         from_inputs = lambda mask: F.pad(mask.repeat_interleave(E, dim=1), (C, 0), value=True)
-        masks = connectivity.masks()
+        masks = self.connectivity.masks()
         masks[0] = from_inputs(masks[0])
         masks[-1] = masks[-1].repeat_interleave(K, dim=0)  # a variable is described by K outputs
         for layer, mask in zip([*self.hidden, self.output], masks, strict=True):
             layer.set_mask(mask)
         if self.direct is not None:
-            self.direct.set_mask(from_inputs(connectivity.direct_mask()).repeat_interleave(K, dim=0))
+            self.direct.set_mask(from_inputs(self.connectivity.direct_mask()).repeat_interleave(K, dim=0))
+
+    @contextmanager
+    def using(self, connectivity: int | Connectivity) -> Iterator[None]:
+        """Use a connectivity for a while, then the one before.
+
+        Args:
+            connectivity: as in :meth:`use`, and refused likewise.
+
+        Example:
+            >>> model = MADE(3, order="random", n_masks=2)
+            >>> with model.using(1):
+            ...     model.connectivity == model.connectivities[1]
+            True
+            >>> model.connectivity == model.connectivities[0]
+            True
+        """
+        before = self.connectivity
+        self.use(connectivity)
+        try:
+            yield
+        finally:
+            self.use(before)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of every conditional.
@@ -283,10 +345,7 @@ class MADE(nn.Module):
         Raises:
             ValueError: an argument is out of range, or ``given`` is no prefix of the order.
         """
-        if not isinstance(n, int) or n < 0:
-            raise ValueError(f"n must be an int of at least 0, got {n!r}")
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be a positive number, got {temperature!r}")
+        n, temperature = integer("n", n, minimum=0), positive("temperature", temperature)
         samplers = {"incremental": sample_incremental, "naive": sample_naive}
         if method not in samplers:
             raise ValueError(f"method must be one of {sorted(samplers)}, got {method!r}")
@@ -302,19 +361,34 @@ class MADE(nn.Module):
             return samplers[method](self, u, known, temperature, context)
 
     def check(self, x: Tensor, name: str = "x") -> None:
-        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
+        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support.
+
+        Raises:
+            TypeError: x is no tensor, or one of another dtype.
+            ValueError: another width, or a value outside the support.
+        """
         self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
     def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row."""
-        C, dtype = self.context_features, self.output.weight.dtype
+        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row.
+
+        Args:
+            context: shape (C,) or (*shape, C), or None.
+            shape: of the rows it goes with.
+
+        Returns:
+            Shape (*shape, C), or None for a model without context.
+
+        Raises:
+            TypeError: it is no tensor of the model's dtype.
+            ValueError: it is missing, superfluous, of another shape or not finite.
+        """
+        C = self.context_features
         if (context is None) != (C == 0):
             raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")
         if context is None:
             return None
-        if not isinstance(context, Tensor) or context.dtype != dtype:
-            what = f"a tensor of {context.dtype}" if isinstance(context, Tensor) else type(context).__name__
-            raise TypeError(f"context must be a tensor of the model's dtype {dtype}, got {what}")
+        context = tensor("context", context, self.output.weight.dtype)
         if context.shape not in ((C,), (*shape, C)):
             raise ValueError(f"context must have shape {(C,)} or {(*shape, C)}, got {tuple(context.shape)}")
         if not context.isfinite().all():
@@ -322,15 +396,24 @@ class MADE(nn.Module):
         return context.to(self.output.weight.device).expand(*shape, C)
 
     def check_partial(self, x: Tensor, name: str) -> None:
-        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support."""
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a tensor of the model's dtype, got {type(x).__name__}")
+        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support.
+
+        Raises:
+            TypeError: x is no tensor, or one of another dtype.
+            ValueError: another shape, or a value outside the support.
+        """
+        x = tensor(name, x, self.output.weight.dtype)
         if x.dim() != 2 or x.shape[1] != self.n_features:
             raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
         self.check(torch.where(x.isnan(), 0, x), name)
 
     def check_given(self, given: Tensor, n: int) -> None:
-        """Refuse anything but n rows (n, D) whose known values come first in the order."""
+        """Refuse anything but n rows (n, D) whose known values come first in the order.
+
+        Raises:
+            TypeError: it is no tensor, or one of another dtype.
+            ValueError: another shape, a value outside the support, or a known variable after an unknown one.
+        """
         if isinstance(given, Tensor) and given.shape != (n, self.n_features):
             raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
         self.check_partial(given, "given")
@@ -351,14 +434,10 @@ class MADE(nn.Module):
             >>> again.connectivity == model.connectivity
             True
         """
-        from safetensors.torch import save_file
-
         tensors = {name: t.contiguous() for name, t in self.state_dict().items() if isinstance(t, Tensor)}
         for k, connectivity in enumerate([self.connectivity, *self.connectivities]):
             tensors |= {f"connectivity.{k}.{layer}": d.clone() for layer, d in enumerate(connectivity.degrees)}
-        partial = Path(f"{os.fspath(path)}.partial")
-        save_file(tensors, partial, metadata={"format": FORMAT, "config": json.dumps(self._config)})
-        partial.replace(path)
+        write_tensors(path, tensors, _FORMAT, self.config.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> MADE:
@@ -368,26 +447,15 @@ class MADE(nn.Module):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged or was written by something else.
         """
-        from safetensors import SafetensorError, safe_open
-
+        config, tensors = read_tensors(path, _FORMAT)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{os.fspath(path)} is damaged or no model file: {error}") from None
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"{os.fspath(path)} holds no {FORMAT} model, its format is {metadata.get('format')!r}")
-        try:
-            return cls._rebuild(json.loads(metadata["config"]), tensors).to(device).eval()
+            return cls._rebuild(config, tensors).to(device).eval()
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
 
     @classmethod
     def _rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> MADE:
         config["likelihood"] = from_config(config["likelihood"])
-        if not isinstance(config["order"], str):
-            config["order"] = torch.tensor(config["order"])
         model = cls(config.pop("n_features"), config.pop("hidden"), **config)
         current, *rest = (
             [tensors.pop(f"connectivity.{k}.{layer}") for layer in range(len(model.hidden) + 1)]
@@ -415,4 +483,5 @@ class MADE(nn.Module):
 
     def extra_repr(self) -> str:
         """Configuration, for ``print(model)``."""
-        return ", ".join(f"{name}={value}" for name, value in self._config.items() if name != "likelihood")
+        shown = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.config).items()}
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if name != "likelihood")

@@ -1,25 +1,33 @@
 """Ancestral sampling: draw the variables one after the other, each given those before it.
 
 Two samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
-does the work of about one forward pass. Both are handed a model; this room never imports one.
+does the work of about one forward pass. Both are handed a model; this module never imports one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["sample_incremental", "sample_naive", "uniforms"]
+if TYPE_CHECKING:
+    from made.model import MADE
+
+__all__ = ["Block", "Sorted", "draw_in_order", "sample_incremental", "sample_naive", "sorted_by_degree", "uniforms"]
 
 
 def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw the randomness of n samples: one number in the open interval (0, 1) per variable, float64, shape (n, D).
 
     Drawn on the generator's device (the CPU by default), so a seed gives the same samples wherever the model lives.
+
+    Args:
+        n: number of samples.
+        n_features: number of variables D.
+        generator: source of randomness; None for the global one.
 
     Example:
         >>> uniforms(2, 3, torch.Generator().manual_seed(0)).shape
@@ -31,7 +39,7 @@ def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) 
 
 
 def sample_naive(
-    model: Any, u: Tensor, given: Tensor, temperature: float = 1.0, context: Tensor | None = None
+    model: MADE, u: Tensor, given: Tensor, temperature: float = 1.0, context: Tensor | None = None
 ) -> Tensor:
     r"""Draw samples by the definition: D full forward passes, one variable kept from each.
 
@@ -57,13 +65,13 @@ def sample_naive(
     x = torch.where(known, given, 0.0)
     for i in model.connectivity.order.tolist():
         params = model(x, context)[:, i : i + 1]  # (n, 1, K)
-        drawn = model.likelihood.at([i]).sample(params, u[:, i : i + 1], temperature)[:, 0]
+        drawn = model.likelihood.select([i]).sample(params, u[:, i : i + 1], temperature)[:, 0]
         x[:, i] = torch.where(known[:, i], x[:, i], drawn)
     return x
 
 
 def sample_incremental(
-    model: Any,
+    model: MADE,
     u: Tensor,
     given: Tensor,
     temperature: float = 1.0,
@@ -105,83 +113,146 @@ def sample_incremental(
 
 
 def draw_in_order(
-    model: Any, u: Tensor, given: Tensor, temperature: float, context: Tensor | None, block: int | None
+    model: MADE, u: Tensor, given: Tensor, temperature: float, context: Tensor | None, block: int | None
 ) -> Tensor:
-    """The work of :func:`sample_incremental`, with the columns of u, of given and of the result in generation order."""
-    n_features, K = u.shape[1], model.likelihood.n_params
+    """The work of :func:`sample_incremental`, with the columns of u, of given and of the result in generation order.
+
+    Example:
+        >>> import made
+        >>> model, u = made.MADE(4), uniforms(2, 4, torch.Generator().manual_seed(0))
+        >>> with torch.no_grad():
+        ...     draw_in_order(model, u, torch.full((2, 4), torch.nan), 1.0, context=None, block=2).shape
+        torch.Size([2, 4])
+    """
+    n_features = u.shape[1]
     if block is None:
         block = 1 if model.likelihood.n_states is None else 100 if len(u) > 10 else 200
-    weights, masks, biases, direct, steps = sorted_by_degree(model)
+    network = sorted_by_degree(model)
     known = ~given.isnan()
     any_known = bool(known.any())
     x = torch.where(known, given, 0.0)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
-    state = [x.new_zeros(len(x), len(d)) for d in steps]
+    state = [x.new_zeros(len(x), len(degrees)) for degrees in network.degrees]
     if context is not None:
         state[0][:, : context.shape[1]] = context  # of degree 0, so it comes first
 
     for start in range(0, n_features, block):
         stop = min(start + block, n_features)
         here = slice(start, stop)
-        likelihood = model.likelihood.at(model.connectivity.order[here].tolist())
-        # units with degree <= start are final; those with degree <= stop become final in this block
-        done = [bisect_right(d, start) if start or d is steps[0] else 0 for d in steps]
-        new = [slice(lo, bisect_right(d, stop)) for lo, d in zip(done, steps, strict=True)]
-        rows = [*new[1:], slice(start * K, stop * K)]  # what each weight matrix computes: hidden units, then outputs
-        # the past needs no mask: whatever has a degree <= start may be used by all of the block
-        past = [
-            torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
-            for w, b, r, s, lo in zip(weights, biases, rows, state, done, strict=True)
-        ]
-        inner = [(w[r, c] * m[r, c]).T for w, m, r, c in zip(weights, masks, rows, new, strict=True)]
-        if direct is not None:
-            weight, mask = (matrix[rows[-1]] for matrix in direct)
-            past[-1].addmm_(state[0][:, : done[0]], weight[:, : done[0]].T)
-            inner_direct = (weight[:, new[0]] * mask[:, new[0]]).T
+        part = Block(model, network, state, start, stop)
         guess, known_here, u_here = x[:, here], known[:, here], u[:, here]
         for _ in range(stop - start + 1):
-            units = [likelihood.encode(guess).flatten(-2)]
-            for w, p in zip(inner[:-1], past[:-1], strict=True):
-                new_units = model.activation(torch.addmm(p, units[-1], w))
-                units.append(units[-1] + new_units if model.residual and len(units) > 1 else new_units)
-            out = torch.addmm(past[-1], units[-1], inner[-1])
-            if direct is not None:
-                out.addmm_(units[0], inner_direct)
-            drawn = likelihood.sample(out.unflatten(-1, (stop - start, K)), u_here, temperature)
+            units, params = part.compute(guess)
+            drawn = part.likelihood.sample(params, u_here, temperature)
             if any_known:
                 drawn = torch.where(known_here, guess, drawn)
             if torch.equal(drawn, guess):
                 break
             guess = drawn
         x[:, here] = guess
-        for s, columns, values in zip(state, new, units, strict=True):
-            s[:, columns] = values
+        for layer, columns, values in zip(state, part.new, units, strict=True):
+            layer[:, columns] = values
     return x
 
 
-def sorted_by_degree(model: Any) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor] | None, list[list]]:
-    """Weights, masks and biases with every layer's units sorted by degree, inputs first, and those degrees.
+class Sorted(NamedTuple):
+    """The layers of a MADE with their units sorted by degree; inputs count E times each, outputs K times.
 
-    Returns:
-        The weights as they are, not masked, and the masks, one per layer; the biases; weight and mask of the direct
-        connections, if there are any; and the sorted degrees of the inputs and of every hidden layer. The inputs count
-        E times each and the outputs K times, as in the model's layers.
+    Attributes:
+        weights: one matrix (out, in) per layer, not masked.
+        masks: one per layer, likewise.
+        biases: one vector (out,) per layer; the last one includes what direct connections add.
+        direct: weight and mask of the direct connections, or None.
+        degrees: the sorted degrees of the context and the inputs, and of every hidden layer.
+    """
+
+    weights: list[Tensor]
+    masks: list[Tensor]
+    biases: list[Tensor]
+    direct: list[Tensor] | None
+    degrees: list[list[int]]
+
+
+def sorted_by_degree(model: MADE) -> Sorted:
+    """The layers of a MADE with their units sorted by degree. A layer that is sorted already is not copied.
+
+    Example:
+        >>> import made
+        >>> sorted_by_degree(made.MADE(3, hidden=(4,), order=torch.tensor([2, 0, 1]))).degrees
+        [[1, 2, 3], [1, 1, 2, 2]]
     """
     inputs, *hidden = model.connectivity.degrees
     likelihood, layers = model.likelihood, [*model.hidden, model.output]
     context = inputs.new_zeros(model.context_features)
     before = [torch.cat([context, inputs.repeat_interleave(likelihood.n_inputs)]), *hidden]
-    # a layer that is sorted already stays as it is: its weights need no copy
     orders = [
-        slice(None) if (d.diff() >= 0).all() else d.argsort(stable=True).to(model.output.weight.device)
-        for d in [*before, inputs.repeat_interleave(likelihood.n_params)]
+        slice(None) if (degrees.diff() >= 0).all() else degrees.argsort(stable=True).to(model.output.weight.device)
+        for degrees in [*before, inputs.repeat_interleave(likelihood.n_params)]
     ]
-    weights = [layer.weight[r][:, c] for layer, (c, r) in zip(layers, pairwise(orders), strict=True)]
-    masks = [layer.mask[r][:, c] for layer, (c, r) in zip(layers, pairwise(orders), strict=True)]
-    biases = [layer.offset()[r] for layer, r in zip(layers, orders[1:], strict=True)]
+    weights = [layer.weight[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
+    masks = [layer.mask[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
+    biases = [layer.offset()[rows] for layer, rows in zip(layers, orders[1:], strict=True)]
     direct = None
     if model.direct is not None:
         direct = [matrix[orders[-1]][:, orders[0]] for matrix in (model.direct.weight, model.direct.mask)]
-        if model.direct.companion is not None:
-            biases[-1] = biases[-1] + model.direct.offset()[orders[-1]]
-    return weights, masks, biases, direct, [d.sort().values.tolist() for d in before]
+        offset = model.direct.offset()
+        biases[-1] = biases[-1] if offset is None else biases[-1] + offset[orders[-1]]
+    return Sorted(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before])
+
+
+class Block:
+    """The variables of steps start to stop - 1, and the part of the network that computes them.
+
+    What comes from earlier variables is computed once, when the block is made: it needs no mask, since whatever has a
+    degree of at most ``start`` may be used by all of the block. What the block's own variables add is computed anew for
+    every guess.
+
+    Args:
+        model: a MADE.
+        network: its layers, sorted.
+        state: the units of every layer, inputs first, shape (n, units); final where their degree is at most ``start``.
+        start: first step.
+        stop: step after the last one.
+
+    Example:
+        >>> import made
+        >>> model = made.MADE(3, hidden=(4,))
+        >>> state = [torch.zeros(1, 3), torch.zeros(1, 4)]
+        >>> with torch.no_grad():
+        ...     units, params = Block(model, sorted_by_degree(model), state, 0, 2).compute(torch.ones(1, 2))
+        >>> params.shape
+        torch.Size([1, 2, 1])
+    """
+
+    def __init__(self, model: MADE, network: Sorted, state: list[Tensor], start: int, stop: int) -> None:
+        K = model.likelihood.n_params
+        self.model, self.shape = model, (stop - start, K)
+        self.likelihood = model.likelihood.select(model.connectivity.order[start:stop].tolist())
+        # units with degree <= start are final; those with degree <= stop become final in this block
+        inputs = network.degrees[0]
+        done = [bisect_right(d, start) if start or d is inputs else 0 for d in network.degrees]
+        self.new = [slice(lo, bisect_right(d, stop)) for lo, d in zip(done, network.degrees, strict=True)]
+        rows = [*self.new[1:], slice(start * K, stop * K)]  # what each matrix computes: hidden units, then outputs
+        self.past = [
+            torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
+            for w, b, r, s, lo in zip(network.weights, network.biases, rows, state, done, strict=True)
+        ]
+        self.inner = [
+            (w[r, c] * m[r, c]).T for w, m, r, c in zip(network.weights, network.masks, rows, self.new, strict=True)
+        ]
+        self.inner_direct = None
+        if network.direct is not None:
+            weight, mask = (matrix[rows[-1]] for matrix in network.direct)
+            self.past[-1].addmm_(state[0][:, : done[0]], weight[:, : done[0]].T)
+            self.inner_direct = (weight[:, self.new[0]] * mask[:, self.new[0]]).T
+
+    def compute(self, guess: Tensor) -> tuple[list[Tensor], Tensor]:
+        """From values of the block's variables, (n, stop - start), the new units of every layer and (n, .., K)."""
+        units = [self.likelihood.encode(guess).flatten(-2)]
+        for weight, past in zip(self.inner[:-1], self.past[:-1], strict=True):
+            new_units = self.model.activation(torch.addmm(past, units[-1], weight))
+            units.append(units[-1] + new_units if self.model.residual and len(units) > 1 else new_units)
+        out = torch.addmm(self.past[-1], units[-1], self.inner[-1])
+        if self.inner_direct is not None:
+            out.addmm_(units[0], self.inner_direct)
+        return units, out.unflatten(-1, self.shape)

@@ -22,6 +22,7 @@ __all__ = [
     "GREEN",
     "GREY",
     "ORANGE",
+    "PURPLE",
     "autoencoder",
     "dependencies",
     "digest",
@@ -29,13 +30,14 @@ __all__ = [
     "history",
     "images",
     "masks",
+    "matrix",
     "network",
     "source",
 ]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c8c8c"  # colour-blind safe
 
-STYLE = {
+_STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -67,15 +69,15 @@ def source(*objects: Any) -> Any:
     """
     from IPython.display import Markdown
 
-    text = "\n\n\n".join(first_lines(textwrap.dedent(inspect.getsource(obj))).strip() for obj in objects)
+    text = "\n\n\n".join(_first_lines(textwrap.dedent(inspect.getsource(obj))).strip() for obj in objects)
     return Markdown(f"```python\n{text}\n```")
 
 
-def first_lines(text: str) -> str:
+def _first_lines(text: str) -> str:
     """Cut every docstring in a piece of source to its first line.
 
     Example:
-        >>> print(first_lines('def f():\\n    \\"\\"\\"One.\\n\\n    Two.\\n    \\"\\"\\"\\n    return 1'))
+        >>> print(_first_lines('def f():\\n    \\"\\"\\"One.\\n\\n    Two.\\n    \\"\\"\\"\\n    return 1'))
         def f():
             \"\"\"One.\"\"\"
             return 1
@@ -110,7 +112,7 @@ def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6, 2.5)
     import matplotlib.pyplot as plt
 
     plt.draw_if_interactive()  # loads the backend; inside the context its "interactive" setting would be undone
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(_STYLE):  # type: ignore[arg-type]
         return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
 
 
@@ -154,7 +156,17 @@ def matrix(
     cmap: str = "Blues",
     labels: Sequence[int] | None = None,
 ) -> None:
-    """Draw a matrix with one square per entry, with ticks (counted from 0, or ``labels``) if it is small."""
+    """Draw a matrix with one square per entry, with ticks if it is small.
+
+    Args:
+        ax: where to draw.
+        values: bool or numbers, shape (rows, columns).
+        title: above the matrix.
+        xlabel: what the columns are.
+        ylabel: what the rows are.
+        cmap: matplotlib's name of the colours.
+        labels: numbers of the rows and columns; default 0, 1, ..
+    """
     values = torch.as_tensor(values).float()
     ax.imshow(values.numpy(), cmap=cmap, vmin=0, vmax=1.3, aspect="equal")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)

@@ -158,7 +158,7 @@ def rows(model, n, seed=0):
     """Random rows in the support of a model, of its dtype."""
     g, x = torch.Generator().manual_seed(seed), torch.zeros(n, model.n_features)
     for i in range(model.n_features):
-        n_states = model.likelihood.at([i]).n_states
+        n_states = model.likelihood.select([i]).n_states
         x[:, i] = torch.randint(n_states, (n,), generator=g) if n_states else torch.randn(n, generator=g)
     return x.to(model.output.weight.dtype)
 

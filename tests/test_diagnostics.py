@@ -47,6 +47,7 @@ def test_a_leak_of_one_category_only_is_found():
     model.direct.set_mask(mask)
     expected = torch.tensor([[False, True], [True, False]])
     assert torch.equal(jacobian_dependencies(model), expected)
+    assert torch.equal(flip_dependencies(model), expected)
 
 
 def test_a_missing_connection_is_found():

@@ -156,7 +156,7 @@ def test_a_mixture_leaves_no_trace(name, untouched_rng):
     connectivity = model.connectivity
     a, b = (mixture.sample(6, c, generator=seeded(4)) for _ in range(2))
     assert torch.equal(a, b)
-    assert not model.likelihood.violations(a).any()
+    assert not model.likelihood.outside_support(a).any()
     assert model.training
     total_probability(mixture, one_context(model))
     assert model.connectivity is connectivity
@@ -344,7 +344,7 @@ def test_real_columns_are_imputed():
     assert (drawn[:, 0, 1:] == x[0, 1:]).all()
     assert (drawn[:, 1, 0] == 0.25).all()
     assert drawn[:, 0, 0].unique().numel() == 50
-    assert not likelihood.violations(drawn).any()
+    assert not likelihood.outside_support(drawn).any()
 
 
 def test_imputing_follows_its_generator_and_leaves_no_trace(untouched_rng):

@@ -265,7 +265,7 @@ def test_what_is_known_stays_and_what_is_missing_is_filled():
 def test_none_and_na_are_missing_too():
     words = np.array([["a", 1.0, True], [None, 2.0, None], ["b", None, False]], dtype=object)
     fitted = density(n_masks=None).fit(words)
-    assert fitted.sizes_ == [2, 0, 2]
+    assert [column.n_categories for column in fitted.columns_] == [2, 0, 2]
     same = [["a", NAN, True]], [["a", None, True]]
     assert len({fitted.score_samples(np.array(rows, dtype=object))[0] for rows in same}) == 1
     frame = pd.DataFrame(
@@ -357,15 +357,15 @@ def test_parameters_arrive_where_they_belong():
     x = table()[["real", "count"]].to_numpy()
     options = {"hidden": (5, 5), "n_components": 3, "residual": True, "dropout": 0.2, "n_masks": 4}
     fitted = density(**options, epochs=7, validation_fraction=0.25, batch_size=40).fit(x)
-    config = fitted.model_._config
-    assert {name: config[name] for name in ("residual", "dropout", "n_masks")} == {
+    config = fitted.model_.config
+    assert {name: getattr(config, name) for name in ("residual", "dropout", "n_masks")} == {
         name: options[name] for name in ("residual", "dropout", "n_masks")
     }
-    assert (config["hidden"], config["order"]) == ([5, 5], "random")
+    assert (config.hidden, config.order) == ((5, 5), "random")
     assert list(fitted.model_.likelihood.columns) == [made.MixtureOfGaussians(3)] * 2
     assert (len(fitted.history_.train), len(fitted.history_.valid)) == (7, 7)
     assert density(validation_fraction=0).fit(x).history_.valid == []
-    assert density().fit(x).model_._config["order"] == "natural"
+    assert density().fit(x).model_.config.order == "natural"
     stopped = density(lr=1.0, epochs=60, patience=1).fit(x).history_
     assert stopped.stopped == "patience"
     assert len(stopped.train) == stopped.best_epoch + 2
@@ -386,7 +386,7 @@ def test_training_and_validation_rows_are_different(monkeypatch):
     monkeypatch.setattr("made.estimator.fit", spy)
     x = np.arange(100.0)[:, None]
     fitted = density(validation_fraction=0.2).fit(x)
-    assert seen["seed"] == fitted.model_._config["seed"] != 0
+    assert seen["seed"] == fitted.model_.config.seed != 0
     assert (len(seen["train"]), len(seen["valid"])) == (80, 20)
     both = torch.cat([seen["train"], seen["valid"]]).flatten().sort().values
     torch.testing.assert_close(both, torch.from_numpy((x[:, 0] - 49.5) / x.std()).float())

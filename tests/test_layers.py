@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from made.layers import Linear, MaskedLinear, evaluating
+from made.layers import ConditionedLinear, Linear, MaskedLinear, evaluating
 
 
-def layer(seed=0, **options):
-    return MaskedLinear(5, 4, generator=torch.Generator().manual_seed(seed), **options).double()
+def layer(seed=0, kind=MaskedLinear, **options):
+    return kind(5, 4, generator=torch.Generator().manual_seed(seed), **options).double()
 
 
 def some_mask(seed):
@@ -37,7 +37,7 @@ def test_without_a_mask_it_is_a_linear_layer():
 
 
 def test_masks_can_be_exchanged_and_come_back():
-    """Masks A, B, A: weights multiplied in place would be gone."""
+    """The first mask, the second, the first: weights multiplied in place would be gone."""
     masked, a, b = layer(), some_mask(1), some_mask(2)
     before = masked.weight.detach().clone()
     outputs = []
@@ -72,7 +72,7 @@ def test_the_mask_follows_the_dtype_of_the_weights_and_is_not_saved():
 
 
 def test_companion_weights_add_a_number_that_only_the_mask_decides():
-    masked, a, b = layer(companion=True), some_mask(1), some_mask(2)
+    masked, a, b = layer(kind=ConditionedLinear), some_mask(1), some_mask(2)
     u, offsets = masked.companion.tolist(), []
     for mask in (a, b, a.clone()):
         masked.set_mask(mask)
@@ -86,7 +86,7 @@ def test_companion_weights_add_a_number_that_only_the_mask_decides():
 
 
 def test_companions_of_forbidden_connections_get_no_gradient():
-    masked, mask = layer(companion=True, bias=False), some_mask(4)
+    masked, mask = layer(kind=ConditionedLinear, bias=False), some_mask(4)
     masked.set_mask(mask)
     masked(X).square().sum().backward()
     assert (masked.companion.grad[~mask] == 0).all()
@@ -94,10 +94,10 @@ def test_companions_of_forbidden_connections_get_no_gradient():
 
 
 def test_companions_follow_the_generator_and_leave_the_other_weights_alone(untouched_rng):
-    a, b, c = layer(1, companion=True), layer(1, companion=True), layer(1)
+    a, b, c = layer(1, ConditionedLinear), layer(1, ConditionedLinear), layer(1)
     assert torch.equal(a.companion, b.companion)
     assert torch.equal(a.weight, c.weight)
-    assert c.companion is None
+    assert "companion" not in c.state_dict()
     assert torch.equal(c.offset(), c.bias)
     assert layer(bias=False).offset() is None
     assert set(a.state_dict()) == {"weight", "bias", "companion"}
@@ -109,7 +109,7 @@ def test_a_mask_of_another_shape_is_refused(shape):
         layer().set_mask(torch.ones(shape, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("kind", [Linear, MaskedLinear])
+@pytest.mark.parametrize("kind", [Linear, MaskedLinear, ConditionedLinear])
 def test_initial_weights_follow_the_generator_only(kind, untouched_rng):
     make = lambda seed: kind(100, 50, generator=torch.Generator().manual_seed(seed))
     a, b, c = make(1), make(1), make(2)

@@ -12,11 +12,11 @@ from scipy import integrate, special, stats
 
 import made
 from made import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
-from made.likelihoods import KINDS, Likelihood, from_config, to_config
+from made.likelihoods import LIKELIHOODS, Likelihood, from_config, to_config
 
 G = torch.Generator().manual_seed(0)
 COLUMNS = [Categorical(3), Gaussian(), DiscretizedLogistic(5, components=2), Gaussian()]
-LIKELIHOODS = [
+EXAMPLES = [
     Bernoulli(),
     Categorical(2),
     Categorical(5),
@@ -28,8 +28,8 @@ LIKELIHOODS = [
     DiscretizedLogistic(6, components=3, min_scale=0.1),
     Columns(COLUMNS),
 ]
-ALIKE = LIKELIHOODS[:-1]  # all variables alike
-every_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=str)
+ALIKE = EXAMPLES[:-1]  # all variables alike
+every_likelihood = pytest.mark.parametrize("likelihood", EXAMPLES, ids=str)
 logits = st.floats(-30, 30)
 GRID = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000  # uniforms without luck
 
@@ -41,7 +41,7 @@ def raw(*shape):
 def values(likelihood, *shape):
     x, g = raw(*shape), torch.Generator().manual_seed(2)
     for i in range(shape[-1]):
-        if n_states := likelihood.at([i]).n_states:
+        if n_states := likelihood.select([i]).n_states:
             x[..., i] = torch.randint(n_states, shape[:-1], generator=g).double()
     return x
 
@@ -178,7 +178,7 @@ def test_shapes_and_dtypes(likelihood, dtype):
     assert (code.shape, code.dtype) == ((2, 3, 4, likelihood.n_inputs), dtype)
     drawn = likelihood.sample(params, torch.rand(2, 3, 4, dtype=torch.float64, generator=G))
     assert (drawn.shape, drawn.dtype) == ((2, 3, 4), dtype)
-    assert not likelihood.violations(drawn).any()
+    assert not likelihood.outside_support(drawn).any()
     # the distribution that is handed out gives the same numbers
     assert torch.allclose(likelihood.distribution(params).log_prob(x).sum(-1), likelihood.log_prob(params, x))
 
@@ -224,6 +224,15 @@ def test_gaussian_samples_invert_the_cdf(temperature):
 
 
 @every_likelihood
+def test_without_a_temperature_the_distribution_itself_is_sampled(likelihood):
+    D = likelihood.n_features or 1
+    params = torch.randn(200, D, likelihood.n_params, dtype=torch.float64, generator=G)
+    u = torch.rand(200, D, dtype=torch.float64, generator=G)
+    assert torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 1.0))
+    assert not torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 2.0))
+
+
+@every_likelihood
 def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
     u = torch.tensor([torch.finfo(torch.float64).tiny, 0.5, 1 - 2**-53], dtype=torch.float64)
     u = u.unsqueeze(-1).expand(3, likelihood.n_features or 1)
@@ -231,7 +240,7 @@ def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
         for dtype in (torch.float32, torch.float64):
             params = torch.full((*u.shape, likelihood.n_params), scale, dtype=dtype)
             params[..., 0] = -scale
-            assert not likelihood.violations(likelihood.sample(params, u)).any()
+            assert not likelihood.outside_support(likelihood.sample(params, u)).any()
 
 
 @pytest.mark.parametrize(
@@ -318,6 +327,15 @@ def test_a_component_without_weight_is_never_chosen():
     assert (drawn.abs() < 1e3).all()
 
 
+def test_what_is_left_of_a_uniform_never_reaches_0_or_1():
+    """Not even where rounding takes it there: here the uniform itself is at an end of the open interval."""
+    params = torch.zeros(2, 3, dtype=torch.float64)
+    params[:, 1] = 5.0
+    drawn = MixtureOfGaussians(1).sample(params, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    ends = stats.norm.ppf([np.finfo(float).tiny, 1 - 2**-53])
+    assert drawn.numpy() == pytest.approx(5 + (1 + 1e-3) * ends, rel=1e-12)
+
+
 @pytest.mark.parametrize("k", [2, 3, 17, 256])
 def test_discretized_logistic_masses_are_scipys_and_sum_to_one(k):
     likelihood, params = DiscretizedLogistic(k, components=2, min_scale=0.01), raw(8, 6)
@@ -370,13 +388,13 @@ def test_columns_do_what_each_of_them_does_alone(temperature):
 
 def test_some_of_the_columns():
     mixed = Columns(COLUMNS)
-    some = mixed.at([3, 0])
+    some = mixed.select([3, 0])
     assert some.columns == (Gaussian(), Categorical(3))
     assert (some.n_inputs, some.n_params, some.n_features) == (3, 6, 2)  # as wide as before
     params, u = raw(4, 4, 6), torch.rand(4, 4, dtype=torch.float64, generator=G)
     assert torch.equal(some.sample(params[:, [3, 0]], u[:, [3, 0]]), mixed.sample(params, u)[:, [3, 0]])
     assert Columns([Bernoulli(), Categorical(4)]).n_states == 4
-    assert Bernoulli().at([2]) == Bernoulli()
+    assert Bernoulli().select([2]) == Bernoulli()
 
 
 def test_columns_hand_out_a_distribution_that_can_be_sampled():
@@ -385,7 +403,7 @@ def test_columns_hand_out_a_distribution_that_can_be_sampled():
         torch.manual_seed(0)
         drawn = mixed.distribution(params).sample((20_000,))
     assert drawn.shape == (20_000, 4)
-    assert not mixed.violations(drawn).any()
+    assert not mixed.outside_support(drawn).any()
     assert drawn[:, 1].mean().item() == pytest.approx(params[1, 0].item(), abs=0.1)
     expected = logistic_masses(COLUMNS[2], params[2].numpy())
     assert (torch.bincount(drawn[:, 2].long()) / 20_000).numpy() == pytest.approx(expected, abs=0.02)
@@ -411,7 +429,7 @@ def test_a_likelihood_survives_being_written_down(likelihood):
     assert again == likelihood
     assert type(again) is type(likelihood)
     assert (again.n_params, again.n_inputs) == (likelihood.n_params, likelihood.n_inputs)
-    assert {type(one) for one in LIKELIHOODS} == set(KINDS)
+    assert {type(one) for one in EXAMPLES} == set(LIKELIHOODS)
 
 
 def test_likelihoods_are_plain_values():
@@ -421,10 +439,14 @@ def test_likelihoods_are_plain_values():
     assert len({Bernoulli(), Bernoulli(), Gaussian(0.1), Gaussian(0.1)}) == 2
 
 
-@pytest.mark.parametrize("call", ["distribution", "sample", "violations"])
-def test_the_base_class_leaves_the_rest_to_its_children(call):
-    with pytest.raises(NotImplementedError):
-        getattr(Likelihood(), call)(*[torch.zeros(1)] * (2 if call == "sample" else 1))
+@pytest.mark.parametrize("missing", ["distribution", "sample", "outside_support"])
+def test_a_likelihood_that_lacks_a_method_cannot_be_made(missing):
+    methods = {name: getattr(Bernoulli, name) for name in ("distribution", "sample", "outside_support")}
+    whole = type("Own", (Likelihood,), {**methods, "n_params": 1, "support": "0 or 1"})
+    assert whole().outside_support(torch.tensor([0.5])).all()
+    del methods[missing]
+    with pytest.raises(TypeError, match=f"abstract.* {missing}"):
+        type("Own", (Likelihood,), methods)()
 
 
 @pytest.mark.parametrize("likelihood", [DiscretizedLogistic(256), Columns([DiscretizedLogistic(256), Gaussian()])])

@@ -1,5 +1,6 @@
 """made/masks.py: orders, degrees, masks, connectivities."""
 
+from dataclasses import FrozenInstanceError
 from itertools import combinations_with_replacement, pairwise
 
 import pytest
@@ -182,6 +183,14 @@ def test_natural_and_given_orders_are_kept():
     assert c.order.tolist() == [2, 0, 1]
     assert (c.n_features, c.hidden) == (3, (2,))
     assert Connectivity.create(4, ()).order.tolist() == [0, 1, 2, 3]
+
+
+def test_a_connectivity_is_a_value_that_cannot_be_changed():
+    c = Connectivity.create(3, (4,))
+    with pytest.raises(FrozenInstanceError):
+        c.order = torch.tensor([2, 0, 1])
+    with pytest.raises(FrozenInstanceError):
+        c.degrees = c.degrees[:1]
 
 
 def test_equality_sees_order_and_every_layer():

@@ -7,7 +7,7 @@ from scipy import stats
 
 import made
 from made import MADE
-from made.sampling import sample_incremental, uniforms
+from made.sampling import sample_incremental, sample_naive, uniforms
 
 METHODS = pytest.mark.parametrize("method", ["incremental", "naive"])
 MODELS = {
@@ -71,6 +71,15 @@ def test_temperature_sharpens_each_conditional(temperature, method):
     x = model.sample(40_000, temperature=temperature, generator=seeded(2), method=method)
     p = log_p.exp().detach()
     assert p_value(torch.bincount(index_of(model, x), minlength=len(p)).double(), p) > 1e-3
+
+
+@pytest.mark.parametrize("sampler", [sample_incremental, sample_naive])
+def test_without_a_temperature_the_model_itself_is_sampled(sampler):
+    model, u = build("D3-cycle-gaussian"), uniforms(20, 3, seeded(4))
+    unknown = torch.full_like(u, torch.nan)
+    with torch.no_grad():
+        assert torch.equal(sampler(model, u, unknown), sampler(model, u, unknown, 1.0))
+        assert not torch.allclose(sampler(model, u, unknown), sampler(model, u, unknown, 1.1))
 
 
 @METHODS

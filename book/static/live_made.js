@@ -1,27 +1,14 @@
 /* Live MADE: the shipped networks draw digits inside the page, pixel by pixel.
 
-   First the lesson: masks, one image drawn with one pass of work, and the networks' weights. Then the page: it replaces
-   the picture live_made.png, where there is one, by something to play with. */
-(() => {
-  "use strict";
+   Orders, degrees and random numbers are those of made.js. In this file: one image drawn with one pass of work; the
+   networks' weights; the state, plain values that JSON can hold, and what changes it; what the reader does;
+   render(state, view), which draws everything from the state; and the elements, which take the place of the picture
+   live_made.png. A `view` is what is on the page: its parts, the state they show, and the drawing, which may go on from
+   where it is. */
+"use strict";
 
-  // ---- masks: who may see whom -------------------------------------------------------------------------------------
-  // A hidden unit uses units of a degree that is at most its own. An output uses only what has a smaller degree.
-
-  /** Input degrees: the variable that is generated first has degree 1. */
-  function degreesFromOrder(order) {
-    const degrees = new Int32Array(order.length);
-    order.forEach((variable, t) => { degrees[variable] = t + 1; });
-    return degrees;
-  }
-
-  /** Hidden degrees spread evenly over 1..D-1, one array per layer. */
-  function evenDegrees(nFeatures, hidden) {
-    const lowest = nFeatures === 1 ? 0 : 1;
-    const distinct = Math.min(nFeatures - lowest, ...hidden);
-    const cut = (c) => Math.floor(((c + lowest) * nFeatures) / (distinct + lowest));
-    return hidden.map((width) => Int32Array.from({ length: width }, (_, k) => cut(Math.floor((k * distinct) / width))));
-  }
+{
+  const { naturalOrder, randomOrder, degreesFromOrder, evenDegrees, generator, calm } = made;
 
   // ---- one image, each unit computed once --------------------------------------------------------------------------
 
@@ -50,14 +37,15 @@
 
   /** The next variable in the order takes this value. Afterwards the logit of the one that follows is complete. */
   function advance(walk, value) {
-    const { network, degrees, sums, units, logits } = walk;
+    const { network, degrees, sums, units } = walk;
     const variable = walk.order[walk.t];
     const degree = walk.t + 1;
     const last = units.length - 1;
     walk.x[variable] = value;
-    if (value === 1) { // a 0 sends nothing
+    // A 0 sends nothing.
+    if (value === 1) {
       send(network.weights[0], variable, 1, sums[0], degrees[1], degree);
-      send(network.direct, variable, 1, logits, degrees[0], degree + 1); // outputs: strictly later ones
+      send(network.direct, variable, 1, walk.logits, degrees[0], degree + 1); // outputs: strictly later ones
     }
     // Hidden units of this degree have now received all they ever will: compute each once, and send it on.
     for (let l = 0; l <= last; l++) {
@@ -67,7 +55,7 @@
         if (network.residual && l > 0) h += units[l - 1][k];
         units[l][k] = h;
         if (l < last) send(network.weights[l + 1], k, h, sums[l + 1], degrees[l + 2], degree);
-        else send(network.weights[l + 1], k, h, logits, degrees[0], degree + 1);
+        else send(network.weights[l + 1], k, h, walk.logits, degrees[0], degree + 1);
       }
     }
     walk.t += 1;
@@ -110,35 +98,11 @@
     return logits(network, x, order).reduce((sum, logit, i) => sum + logBernoulli(logit, x[i]), 0);
   }
 
-  // ---- orders and random numbers -----------------------------------------------------------------------------------
-
-  const naturalOrder = (n) => Int32Array.from({ length: n }, (_, i) => i);
-
-  /** A small random generator (mulberry32): a function that returns numbers strictly between 0 and 1. */
-  function generator(seed) {
-    let state = seed >>> 0;
-    return () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let z = Math.imul(state ^ (state >>> 15), state | 1);
-      z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-      return (((z ^ (z >>> 14)) >>> 0) + 0.5) / 4294967296;
-    };
-  }
-
   const uniformNumbers = (n, random) => Float64Array.from({ length: n }, random);
-
-  function randomOrder(n, random) {
-    const order = naturalOrder(n);
-    for (let i = n - 1; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
-      [order[i], order[j]] = [order[j], order[i]];
-    }
-    return order;
-  }
 
   /** The same order, but what is given comes first. */
   function knownFirst(order, given) {
-    return Int32Array.from([...order.filter((i) => given[i] >= 0), ...order.filter((i) => given[i] < 0)]);
+    return [...order.filter((i) => given[i] >= 0), ...order.filter((i) => given[i] < 0)];
   }
 
   // ---- the networks: scripts with base64 text, written by book/live_weights.py -------------------------------------
@@ -153,8 +117,11 @@
     arriving[name] ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = new URL(`${name}.js`, FOLDER);
-      script.onload = () => resolve(arrived[name]);
-      script.onerror = () => { delete arriving[name]; reject(new Error(`The file ${name}.js could not be loaded.`)); };
+      script.addEventListener("load", () => resolve(arrived[name]));
+      script.addEventListener("error", () => {
+        delete arriving[name];
+        reject(new Error(`The file ${name}.js could not be loaded.`));
+      });
       document.head.append(script);
     });
     return arriving[name];
@@ -175,7 +142,8 @@
     const bytes = atob(file.weights);
     let at = 0;
     const next = () => value[bytes.charCodeAt(at++) | (bytes.charCodeAt(at++) << 8)];
-    const matrix = (before, after, strict, always) => { // masks as everywhere: degree(out) >= or > degree(in)
+    const matrix = (before, after, strict, always) => {
+      // masks as everywhere: degree(out) >= or > degree(in)
       const weights = new Float32Array(before.length * after.length);
       for (let j = 0; j < before.length; j++) {
         for (let k = 0; k < after.length; k++) {
@@ -196,502 +164,719 @@
     arrived[name] = { ...file, weights, direct, biases, starters };
   }
 
-  window.liveMade = {
-    load, receive, begin, advance, sample, logits, logProb, degreesFromOrder, evenDegrees, naturalOrder, knownFirst,
-    generator, uniformNumbers, randomOrder,
-  };
+  // ---- the state of the page, and what changes it ------------------------------------------------------------------
 
-  // ---- the page ----------------------------------------------------------------------------------------------------
-
-  const SIDE = 28, D = SIDE * SIDE, CELL = 20; // CELL: screen dots per pixel
+  const SIDE = 28;
+  const D = SIDE * SIDE;
+  const CELL = 20; // screen dots per pixel
   const MODES = {
     rows: { label: "row by row", network: "natural", random: false },
     random: { label: "random, any-order network", network: "any_order", random: true },
     anyRows: { label: "row by row, any-order network", network: "any_order", random: false },
   };
+  const TOOLS = { ink: 1, "no ink": 0, erase: -1 };
   const TALLEST = 5; // nats, the height of the strip of surprises
   const AT_ONCE = 100; // the right end of the speed slider
   const pixelsPerSecond = (speed) => (speed >= AT_ONCE ? 1e9 : 2 * 1000 ** (speed / AT_ONCE));
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const NOTHING = Array(D).fill(-1);
+
+  const START = {
+    given: NOTHING, // 0 or 1 where the reader decides, -1 where the network does
+    t: 0, // how many pixels are on the paper, in the order of drawing
+    mode: "rows",
+    temperature: 1,
+    speed: 70,
+    tool: "ink",
+    seed: 13, // a good one to begin with
+    nextSeed: 13,
+    draft: null, // the text of a seed that the reader is typing
+    cursor: 14 * SIDE + 14, // the pixel that the keys have reached
+    playing: false,
+    loading: false,
+    message: "Press \u201cDraw a digit\u201d, or begin one on the paper.",
+    whereabouts: "", // said about the cursor
+  };
+
+  const knownCount = (given) => given.reduce((n, value) => n + (value >= 0), 0);
+  const isAnyOrder = (state) => MODES[state.mode].network === "any_order";
+  const networkOf = (state) => arrived[MODES[state.mode].network]; // undefined until it has been loaded
+
+  /** A new state: what is given is in place at once, and a finished drawing does not play. */
+  function changed(state, changes) {
+    const next = { ...state, ...changes };
+    const known = knownCount(next.given);
+    next.t = Math.min(D, Math.max(next.t, known));
+    if (next.t > known) next.nextSeed = next.seed + 1;
+    if (next.t === D) next.playing = false;
+    return next;
+  }
+
+  function update(view, changes) {
+    view.state = changed(view.state, changes);
+    render(view.state, view);
+  }
+
+  /** The random numbers of a seed: one per pixel, and a random order. */
+  function numbersOf({ seed, mode }) {
+    const random = generator(seed);
+    const uniforms = uniformNumbers(D, random);
+    return { uniforms, order: MODES[mode].random ? randomOrder(D, random) : naturalOrder(D) };
+  }
+
+  /** The drawing of a state: {uniforms, order, walk, steps}, where walk is null until the network has been loaded.
+
+      A walk goes forward only. If it is past the state, or the state has changed otherwise, it begins again. */
+  function drawingOf(state, view) {
+    const network = networkOf(state);
+    const { seed, mode, temperature, given, t } = state;
+    const key = [network, seed, mode, temperature, given];
+    const goesOn = view.drawing?.key.every((part, k) => part === key[k]) && !(view.drawing.walk?.t > t);
+    if (!goesOn) {
+      const { uniforms, order } = numbersOf(state);
+      const walk = network ? begin(network, knownFirst(order, given)) : null;
+      view.drawing = { key, uniforms, order: walk ? walk.order : order, walk, steps: [] };
+    }
+    const { drawing } = view;
+    while (drawing.walk?.t < t) drawing.steps.push(drawNext(drawing.walk, drawing.uniforms, given, temperature));
+    return drawing;
+  }
+
+  // ---- what the reader does: drawing -------------------------------------------------------------------------------
+
+  /** Do something as soon as the network of the current mode is there. */
+  async function withNetwork(view, action) {
+    const name = MODES[view.state.mode].network;
+    if (!arrived[name]) {
+      update(view, { loading: true, message: `Loading the network (${SIZES[name]}) \u2026` });
+      try {
+        await load(name);
+      } catch (error) {
+        return update(view, { loading: false, message: error.message });
+      }
+      update(view, { loading: false });
+      if (name !== MODES[view.state.mode].network) return; // the reader has changed the mode meanwhile
+      update(view, { t: 0, message: "" });
+    }
+    action();
+  }
+
+  /** Draw what is missing, with the next random numbers. */
+  function complete(view) {
+    withNetwork(view, () => {
+      if (knownCount(view.state.given) === D) return sayNothingIsMissing(view);
+      update(view, { seed: view.state.nextSeed, draft: null, t: 0 });
+      play(view);
+    });
+  }
+
+  function changeMode(view, mode) {
+    const { state } = view;
+    const goOn = networkOf(state) && state.t > 0 && knownCount(state.given) === 0;
+    const gap = state.given.indexOf(-1);
+    // The network for one order can be given the first pixels only.
+    const cut = gap >= 0 && !isAnyOrder({ mode });
+    update(view, { mode, given: cut ? [...state.given].fill(-1, gap) : state.given, t: 0 });
+    withNetwork(view, () => {
+      if (goOn) play(view);
+    });
+  }
+
+  function again(view) {
+    withNetwork(view, () => {
+      update(view, { t: 0 });
+      play(view);
+    });
+  }
+
+  function play(view) {
+    if (!networkOf(view.state)) return withNetwork(view, () => play(view));
+    if (view.state.t === D) update(view, { t: 0 });
+    if (view.state.t === D) return sayNothingIsMissing(view);
+    if (calm.matches || view.state.speed >= AT_ONCE) {
+      update(view, { t: D });
+      return sayResult(view);
+    }
+    view.owed = 1; // pixels owed to the reader
+    view.before = performance.now(); // the time of the last frame
+    cancelAnimationFrame(view.frame);
+    view.frame = requestAnimationFrame((now) => tick(view, now));
+    update(view, { playing: true, message: "Drawing \u2026" });
+  }
+
+  function tick(view, now) {
+    if (!view.state.playing) return;
+    view.frame = requestAnimationFrame((later) => tick(view, later));
+    view.owed += (Math.max(0, now - view.before) / 1000) * pixelsPerSecond(view.state.speed);
+    view.before = now;
+    const pixels = Math.floor(Math.min(view.owed, D));
+    if (pixels === 0) return;
+    view.owed -= pixels;
+    update(view, { t: view.state.t + pixels });
+    if (view.state.t === D) sayResult(view);
+  }
+
+  function pause(view) {
+    if (view.state.playing) update(view, { playing: false, message: "Paused." });
+  }
+
+  function goTo(view, t) {
+    pause(view);
+    withNetwork(view, () => update(view, { t }));
+  }
+
+  function sayNothingIsMissing(view) {
+    update(view, { message: "Nothing is missing. Erase something first." });
+  }
+
+  function sayResult(view) {
+    const drawn = D - knownCount(view.state.given);
+    const what = drawn === D ? `${D} pixels` : `${drawn} missing pixels`;
+    const { yours, networks } = scores(drawingOf(view.state, view).steps);
+    update(view, { message: `Finished: ${what} drawn, log p(x) = ${nats(yours + networks)}.` });
+  }
+
+  /** log p of what the reader gave and of what the network drew. */
+  function scores(steps) {
+    const score = (known) => steps.reduce((sum, step) => sum + (step.known === known ? step.logProb : 0), 0);
+    return { yours: score(true), networks: score(false) };
+  }
+
+  // ---- what the reader does: giving pixels -------------------------------------------------------------------------
+
+  /** What is on the paper when it is touched counts as given. Returns a copy to be changed. */
+  function adopted(view) {
+    const given = [...view.state.given];
+    for (const { variable, value } of drawingOf(view.state, view).steps) given[variable] = value;
+    return given;
+  }
+
+  /** The network for one order can only be given what comes first: rows, all of their pixels. */
+  function fillRows(given, count) {
+    for (let i = 0; i < count * SIDE; i++) given[i] = Math.max(0, given[i]);
+  }
+
+  /** Use the tool on a cell and, with a pointer, on its neighbours: a stroke is about two pixels wide. */
+  function touch(given, cell, width, state) {
+    const row = Math.floor(cell / SIDE);
+    const column = cell % SIDE;
+    const bottom = Math.min(SIDE, row + width);
+    for (let r = row; r < bottom; r++) {
+      given.fill(TOOLS[state.tool], r * SIDE + column, r * SIDE + Math.min(SIDE, column + width));
+    }
+    if (isAnyOrder(state)) return;
+    if (state.tool === "erase") given.fill(-1, row * SIDE);
+    else fillRows(given, bottom);
+  }
+
+  function give(view, given, more = {}) {
+    const hint = () => {
+      const rest = knownCount(view.state.given) === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
+      update(view, { message: `Blue is given. ${rest}` });
+    };
+    update(view, { ...more, given, t: 0, playing: false });
+    hint();
+    withNetwork(view, hint);
+  }
+
+  function keepRows(view, count) {
+    const given = adopted(view).fill(-1, count * SIDE);
+    fillRows(given, count);
+    give(view, given);
+  }
+
+  function eraseWhere(view, hidden) {
+    pause(view);
+    const given = adopted(view);
+    if (knownCount(given) === 0) {
+      return update(view, { message: "The paper is empty: draw a digit first, or start from one below." });
+    }
+    give(
+      view,
+      given.map((value, i) => (hidden(i) ? -1 : value)),
+    );
+    update(view, { message: "The heat map shows what the network expects. Now complete it." });
+  }
+
+  function startFrom(view, digit) {
+    const given = [...digit];
+    if (isAnyOrder(view.state)) {
+      give(view, given);
+      update(view, { message: "Erase any part, then complete it." });
+    } else {
+      give(view, given.fill(-1, D / 2)); // keep the upper half
+    }
+  }
+
+  function cellAt(paper, event) {
+    const box = paper.getBoundingClientRect();
+    const clip = (v) => Math.min(SIDE - 1, Math.max(0, Math.floor(v * SIDE)));
+    return clip((event.clientY - box.top) / box.height) * SIDE + clip((event.clientX - box.left) / box.width);
+  }
+
+  /** The cells from one to another, the first left out: all of them, also when the pointer is fast. */
+  function cellsBetween(from, to) {
+    const [r0, c0, r1, c1] = [Math.floor(from / SIDE), from % SIDE, Math.floor(to / SIDE), to % SIDE];
+    const length = Math.max(Math.abs(r1 - r0), Math.abs(c1 - c0));
+    return Array.from({ length }, (_, k) => {
+      const share = (k + 1) / length;
+      return Math.round(r0 + (r1 - r0) * share) * SIDE + Math.round(c0 + (c1 - c0) * share);
+    });
+  }
+
+  function listenToPointer(view, paper) {
+    let stroke = null; // the cell under the pointer while it is pressed
+    const paint = (cells, given) => {
+      stroke = cells.at(-1);
+      for (const cell of cells) touch(given, cell, view.state.tool === "erase" ? 3 : 2, view.state);
+      give(view, given, { cursor: stroke });
+    };
+    paper.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      paper.setPointerCapture(event.pointerId);
+      paint([cellAt(paper, event)], adopted(view));
+    });
+    paper.addEventListener("pointermove", (event) => {
+      if (stroke === null) return;
+      const cells = cellsBetween(stroke, cellAt(paper, event));
+      if (cells.length) paint(cells, [...view.state.given]);
+    });
+    const lift = () => {
+      stroke = null;
+    };
+    paper.addEventListener("pointerup", lift);
+    paper.addEventListener("pointercancel", lift);
+  }
+
+  const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+  function listenToKeys(view, paper) {
+    paper.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.altKey || event.metaKey) return;
+      if (event.key in ARROWS) update(view, { cursor: moved(view.state.cursor, ...ARROWS[event.key]) });
+      else if (event.key === " ") pressSpace(view);
+      else return;
+      event.preventDefault();
+      const { cursor, given } = view.state;
+      update(view, { whereabouts: `${place(cursor)}: ${["unknown", "no ink", "ink"][given[cursor] + 1]}` });
+    });
+    for (const change of ["focus", "blur"]) paper.addEventListener(change, () => update(view, {}));
+  }
+
+  function moved(cursor, down, right) {
+    const clip = (v) => Math.min(SIDE - 1, Math.max(0, v));
+    return clip(Math.floor(cursor / SIDE) + down) * SIDE + clip((cursor % SIDE) + right);
+  }
+
+  function pressSpace(view) {
+    const { cursor, tool } = view.state;
+    const given = adopted(view);
+    if (tool === "ink" && given[cursor] === 1) given[cursor] = 0; // the ink tool toggles
+    else touch(given, cursor, 1, view.state);
+    give(view, given);
+  }
+
+  // ---- everything on the page, from a state ------------------------------------------------------------------------
+
+  function render(state, view) {
+    const drawing = drawingOf(state, view);
+    const { steps } = drawing;
+    const isFinished = drawing.walk !== null && drawing.walk.t === D;
+    const shown = [...state.given]; // what is on the paper: given, or drawn so far
+    for (const { variable, value } of steps) shown[variable] = value;
+    const latest = steps.length > knownCount(state.given) && !isFinished ? steps.at(-1).variable : null;
+    renderPaper(state, view, shown, latest);
+    renderHeat(state, view, shown, latest);
+    renderOrder(view);
+    renderSurprises(view);
+    renderStarters(view);
+    renderCoin(view);
+    renderNumbers(state, view);
+    renderControls(state, view);
+    put(view.parts.status, "textContent", state.message);
+    put(view.parts.whereabouts, "textContent", state.whereabouts);
+    view.widget.classList.toggle("loading", state.loading);
+  }
+
+  /** Set a property. What has not changed is left alone: it may be read aloud, or the reader may be typing there. */
+  function put(node, property, value) {
+    if (node[property] !== String(value)) node[property] = value;
+  }
+
+  function renderPaper(state, view, shown, latest) {
+    const { blue, orange, ink, paper: white, panel, line } = view.colours;
+    const { paper } = view.parts;
+    const pen = eachCell(paper, (i) => {
+      if (shown[i] < 0) return solid(panel);
+      if (state.given[i] < 0) return solid(shown[i] ? ink : white);
+      return shown[i] ? solid(blue) : mix(white, blue, 0.12);
+    });
+    dots(pen, shown, line);
+    if (latest !== null) outline(pen, latest, orange);
+    if (document.activeElement === paper) outline(pen, state.cursor, orange, 4);
+  }
+
+  function renderHeat(state, view, shown, latest) {
+    const { orange, ink, paper: white, panel, line } = view.colours;
+    const p = probabilities(state, view.drawing);
+    const pen = eachCell(view.parts.heat, (i) => (p[i] < 0 ? solid(panel) : mix(white, orange, p[i])));
+    dots(pen, shown, line);
+    if (latest !== null) outline(pen, latest, ink);
+  }
+
+  /** Probabilities of ink: of pixels on the paper as they were drawn, and of others where the network has an answer.
+
+      While it walks, an any-order network has one for each: that of the order in which this pixel comes next. */
+  function probabilities(state, { walk, steps }) {
+    const p = new Float64Array(D).fill(-1);
+    if (walk && walk.t < D) {
+      const open = isAnyOrder(state) ? walk.order.slice(walk.t) : [walk.order[walk.t]];
+      for (const i of open) p[i] = sigmoid(walk.logits[i] / state.temperature);
+    }
+    for (const step of steps) p[step.variable] = step.p;
+    return p;
+  }
+
+  function renderOrder(view) {
+    const { blue, paper: white } = view.colours;
+    const degrees = degreesFromOrder(view.drawing.order);
+    eachCell(view.parts.orderMap, (i) => mix(white, blue, 0.08 + (0.92 * degrees[i]) / D), 4);
+  }
+
+  function renderSurprises(view) {
+    const { strip } = view.parts;
+    const { blue, orange } = view.colours;
+    const pen = strip.getContext("2d");
+    pen.clearRect(0, 0, strip.width, strip.height);
+    view.drawing.steps.forEach((step, t) => {
+      const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
+      pen.fillStyle = solid(step.known ? blue : orange);
+      pen.fillRect(2 * t, strip.height - height, 2, height);
+    });
+  }
+
+  /** Drawings to start from. They come with the first network that has been loaded. */
+  function renderStarters(view) {
+    const { starters } = view.parts;
+    const [network] = Object.values(arrived);
+    if (!network) return;
+    if (!starters.childElementCount) {
+      const small = () => element("canvas", { width: SIDE * 2, height: SIDE * 2 });
+      const start = (digit, k) =>
+        button("", () => startFrom(view, digit), { "aria-label": `drawing ${k + 1}` }, small());
+      starters.append(element("span", {}, "Start from"), ...network.starters.map(start));
+    }
+    const { ink, paper: white } = view.colours;
+    starters.querySelectorAll("canvas").forEach((small, k) => {
+      eachCell(small, (i) => solid(network.starters[k][i] ? ink : white), 2);
+    });
+  }
+
+  function renderCoin(view) {
+    const { steps, uniforms } = view.drawing;
+    const { coinFill, coinMark, coinText } = view.parts;
+    const step = steps.at(-1);
+    coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
+    coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
+    coinMark.hidden = !step || step.known;
+    put(coinText, "textContent", step ? tossed(step, uniforms) : "A random number u decides: ink if u < p.");
+  }
+
+  function tossed({ variable, value, known, p }, uniforms) {
+    const drawn = `u = ${uniforms[variable].toFixed(2)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
+    const verdict = known ? `given: ${value ? "ink" : "no ink"}` : drawn;
+    return `${place(variable)}: p = ${p.toFixed(2)}, ${verdict}`;
+  }
+
+  function renderNumbers(state, view) {
+    const { timeline, timeText, total, shares } = view.parts;
+    const { steps } = view.drawing;
+    const t = steps.length;
+    const { yours, networks } = scores(steps);
+    const given = knownCount(state.given) ? `; given ${short(yours)}, drawn ${short(networks)}` : "";
+    put(timeline, "value", t);
+    put(timeText, "textContent", `${t} of ${D}`);
+    put(total, "textContent", `log p(${t === D ? "x" : `first ${t} pixels`}) = ${nats(yours + networks)}`);
+    put(shares, "textContent", `(at temperature 1${given})`);
+  }
+
+  function renderControls(state, view) {
+    const { parts } = view;
+    const known = knownCount(state.given);
+    const isOpen = isAnyOrder(state);
+    put(parts.play, "textContent", state.playing ? "Pause" : "Play");
+    parts.complete.disabled = known === 0;
+    for (const [name, radio] of Object.entries(parts.tools)) radio.checked = name === state.tool;
+    put(parts.rows, "value", known === D ? SIDE : Math.floor(state.given.indexOf(-1) / SIDE));
+    put(parts.rowsText, "textContent", parts.rows.value);
+    parts.rowsControl.hidden = isOpen;
+    parts.hideControls.hidden = !isOpen;
+    put(parts.order, "value", state.mode);
+    put(parts.seed, "value", state.draft ?? state.seed);
+    put(parts.speed, "value", state.speed);
+    put(parts.speedText, "textContent", speedName(state.speed));
+    parts.speed.setAttribute("aria-valuetext", speedName(state.speed));
+    put(parts.warmth, "value", state.temperature);
+    put(parts.warmthText, "textContent", state.temperature.toFixed(2));
+  }
+
+  function speedName(speed) {
+    const rate = pixelsPerSecond(speed);
+    const rounded = rate < 10 ? Math.round(rate) : 10 * Math.round(rate / 10);
+    return speed >= AT_ONCE ? "at once" : `${rounded} pixels/s`;
+  }
+
   const short = (value) => value.toFixed(1).replace("-", "\u2212");
   const nats = (value) => `${short(value)} nats`;
   const place = (i) => `row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}`;
+
+  // ---- colours and cells -------------------------------------------------------------------------------------------
+
+  /** Red, green and blue of the names in book.css. */
+  function coloursOf(widget) {
+    const style = getComputedStyle(widget);
+    const colours = {};
+    for (const name of ["blue", "orange", "ink", "paper", "panel", "line"]) {
+      const hex = style.getPropertyValue(`--made-${name}`).trim();
+      colours[name] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    }
+    return colours;
+  }
+
+  const mix = (a, b, share) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * share)).join(" ")})`;
+  const solid = (colour) => `rgb(${colour.join(" ")})`;
+
+  function eachCell(canvas, colour, size = CELL) {
+    const pen = canvas.getContext("2d");
+    for (let i = 0; i < D; i++) {
+      pen.fillStyle = colour(i);
+      pen.fillRect((i % SIDE) * size, Math.floor(i / SIDE) * size, size, size);
+    }
+    return pen;
+  }
+
+  /** A dot in every cell that shows nothing. */
+  function dots(pen, shown, colour) {
+    pen.fillStyle = solid(colour);
+    shown.forEach((value, i) => {
+      if (value >= 0) return;
+      pen.fillRect(((i % SIDE) + 0.5) * CELL - 1.5, (Math.floor(i / SIDE) + 0.5) * CELL - 1.5, 3, 3);
+    });
+  }
+
+  function outline(pen, i, colour, width = 3) {
+    const inset = width / 2;
+    pen.strokeStyle = solid(colour);
+    pen.lineWidth = width;
+    pen.strokeRect((i % SIDE) * CELL + inset, Math.floor(i / SIDE) * CELL + inset, CELL - width, CELL - width);
+  }
+
+  // ---- the elements ------------------------------------------------------------------------------------------------
 
   /** A new element: element("button", { type: "button", onclick }, "text", child, ...). */
   function element(tag, properties = {}, ...children) {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
-      if (name in node && name !== "list") node[name] = value;
+      if (name in node) node[name] = value;
       else node.setAttribute(name, value);
     }
     node.append(...children);
     return node;
   }
 
-  function mount(picture) {
-    // -- state: what is given, the walk so far, and the settings
-    const given = new Int8Array(D).fill(-1); // 0 or 1 where the reader decides, -1 where the network does
-    let walk = null; // null until a network has been loaded
-    let steps = []; // what drawNext said at each step
-    let mode = "rows", temperature = 1, tool = "ink";
-    let seed = 13, nextSeed = seed; // 13 begins with a good one
-    let uniforms, baseOrder;
-    let playing = false, owed = 0, before = 0; // pixels owed to the reader, time of the last frame
-    let cursor = 14 * SIDE + 14;
-    let stroke = null; // the cell under the pointer while it is pressed
+  const button = (text, onclick, more = {}, ...children) =>
+    element("button", { type: "button", onclick, ...more }, text, ...children);
+  const slider = (min, max, step, oninput) =>
+    element("input", { type: "range", min, max, step, oninput: ({ target }) => oninput(target.valueAsNumber) });
+  const canvas = (width, height, label) => element("canvas", { width, height, role: "img", "aria-label": label });
+  const number = () => element("b", { className: "value" });
+  const group = (label, ...children) =>
+    element("div", { className: "group", role: "group", "aria-label": label }, ...children);
+  const field = (text, value, control) =>
+    element("label", { className: "field" }, element("span", {}, text, " ", value), control);
+  const figure = (picture, ...caption) =>
+    element("div", {}, picture, element("div", { className: "caption" }, ...caption));
+  const legend = (className, from, to) => element("span", { className }, from, element("i"), to);
 
-    const knownCount = () => given.reduce((n, value) => n + (value >= 0), 0);
-    const finished = () => walk !== null && walk.t === D;
-    const anyOrder = () => MODES[mode].network === "any_order";
-
-    // -- controls
-    const button = (text, onclick, more = {}) => element("button", { type: "button", onclick, ...more }, text);
-    const slider = (min, max, step, value, oninput) =>
-      element("input", { type: "range", min, max, step, value, oninput });
-    const canvas = (width, height, label) => element("canvas", { width, height, role: "img", "aria-label": label });
-
-    const drawButton = button("Draw a digit", () => draw(true), { className: "primary" });
-    const completeButton = button("Complete", () => draw(false), { title: "keep what is given, draw the rest" });
-    const playButton = button("Play", () => (playing ? pause() : play()));
-    const stepButton = button("Step", () => withNetwork(() => { pause(); goTo(walk.t + 1); }));
-    const again = () => withNetwork(() => { goTo(0); play(); });
-    const againButton = button("Again", again, { title: "the same seed once more" });
-
-    const paper = element("canvas", {
-      width: SIDE * CELL, height: SIDE * CELL, tabIndex: 0, role: "application", className: "paper",
-      "aria-label": "The drawing, 28 by 28 pixels. Arrow keys move the cursor, space uses the chosen tool.",
-    });
-    const heat = canvas(SIDE * CELL, SIDE * CELL, "Heat map: how probable ink is at each pixel");
-    const orderMap = canvas(SIDE * 4, SIDE * 4, "Which pixels come early and which late");
-    const strip = canvas(D * 2, 112, "The surprise of each pixel, in the order of drawing");
-
-    const timeline = slider(0, D, 1, 0, () => { pause(); withNetwork(() => goTo(timeline.valueAsNumber)); });
-    const timeText = element("b", { className: "value" });
-    const coinFill = element("i"), coinMark = element("b");
-    const coinText = element("span");
-    const total = element("strong"), parts = element("span");
-    const status = element("p", { className: "status", role: "status" });
-    const whereabouts = element("p", { className: "unseen", "aria-live": "polite" });
-
-    const tools = ["ink", "no ink", "erase"].map((name) => element("label", {},
-      element("input", { type: "radio", name: "live-made-tool", value: name, checked: name === tool,
-        onchange: () => { tool = name; } }), element("span", {}, name)));
-    const clearButton = button("Clear", () => { given.fill(-1); restart(); say("The paper is empty."); });
-    const rows = slider(0, SIDE, 1, 0, () => keepRows(rows.valueAsNumber));
-    const rowsText = element("b", { className: "value" });
-    const rowsControl = element("label", { className: "field" }, element("span", {}, "Rows given ", rowsText), rows);
-    const scattered = uniformNumbers(D, generator(0));
-    const hide = (text, hidden) => button(text, () => eraseWhere(hidden));
-    const hideControls = element("div", { className: "group", role: "group", "aria-label": "Erase a part" },
-      element("span", {}, "Erase"),
-      hide("left half", (i) => i % SIDE < SIDE / 2),
-      hide("upper half", (i) => i < D / 2),
-      hide("middle", (i) => [Math.floor(i / SIDE), i % SIDE].every((v) => v >= 8 && v < 20)),
-      hide("nine in ten", (i) => scattered[i] < 0.9));
-    const starters = element("div",
-      { className: "group starters", role: "group", "aria-label": "Start from a drawing of the network" });
-
-    const orderSelect = element("select", { onchange: () => changeMode(orderSelect.value) },
-      ...Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label)));
-    const speed = slider(0, AT_ONCE, 1, 70, () => showSettings());
-    const speedText = element("b", { className: "value" });
-    const warmth = slider(0.5, 1.5, 0.05, 1, () => { temperature = warmth.valueAsNumber; showSettings(); replay(); });
-    const warmthText = element("b", { className: "value" });
-    const seedInput = element("input", { type: "number", min: 0, max: 999999, step: 1, inputMode: "numeric",
-      onchange: () => {
-        seed = Math.max(0, Math.floor(seedInput.valueAsNumber || 0));
-        newNumbers();
-        again();
-      } });
-
-    const field = (text, value, control) =>
-      element("label", { className: "field" }, element("span", {}, text, " ", value), control);
-    const view = (picture, ...caption) =>
-      element("div", {}, picture, element("div", { className: "caption" }, ...caption));
-    const widget = element("section", { className: "live-made", "aria-label": "Live MADE" },
-      element("div", { className: "bar" }, drawButton, completeButton,
-        element("div", { className: "group", role: "group", "aria-label": "Playback" },
-          playButton, stepButton, againButton)),
-      status, whereabouts,
-      element("div", { className: "views" },
-        view(paper,
-          element("div", { className: "group", role: "radiogroup", "aria-label": "Tool" }, ...tools, clearButton)),
-        view(heat, "probability of ink, given what came before: ",
-          element("span", { className: "legend" }, "0", element("i"), "1"))),
-      element("div", { className: "coin" }, coinText,
-        element("div", { className: "track", "aria-hidden": "true" }, coinFill, coinMark)),
-      element("p", {}, total, " ", parts),
-      strip,
-      element("p", { className: "note" },
-        `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`),
-      field("Pixel", timeText, timeline),
-      element("div", { className: "settings" },
-        view(orderMap, element("span", { className: "legend order" }, "first", element("i"), "last")),
-        element("div", {}, field("Order", "", orderSelect), field("Seed", "", seedInput)),
-        element("div", {}, field("Speed", speedText, speed), field("Temperature", warmthText, warmth))),
-      element("div", { className: "hand" }, rowsControl, hideControls, starters));
-
-    // -- the network
-    const say = (text) => { if (status.textContent !== text) status.textContent = text; }; // a change is read aloud
-
-    /** Do something as soon as the network of the current mode is there. */
-    async function withNetwork(action) {
-      const { network: name } = MODES[mode];
-      if (walk === null || walk.network !== arrived[name]) {
-        if (!arrived[name]) say(`Loading the network (${SIZES[name]}) \u2026`);
-        widget.classList.add("loading");
-        try {
-          await load(name);
-        } catch (error) {
-          say(error.message);
-          return;
-        } finally {
-          widget.classList.remove("loading");
-        }
-        if (name !== MODES[mode].network) return; // the reader has changed the mode meanwhile
-        say("");
-        showStarters();
-        restart();
-      }
-      action();
-    }
-
-    /** New random numbers for the seed: one per pixel, and a random order. */
-    function newNumbers() {
-      const random = generator(seed);
-      uniforms = uniformNumbers(D, random);
-      baseOrder = MODES[mode].random ? randomOrder(D, random) : naturalOrder(D);
-      seedInput.value = seed;
-      restart();
-    }
-
-    /** Start the walk again; what is given is in place at once. */
-    function restart() {
-      const { network: name } = MODES[mode];
-      steps = [];
-      walk = arrived[name] ? begin(arrived[name], knownFirst(baseOrder, given)) : null;
-      if (walk) goTo(0);
-      else render();
-    }
-
-    /** Show the drawing after t pixels. The walk goes forward only: to go back, begin again. */
-    function goTo(t) {
-      if (t < walk.t) {
-        walk = begin(walk.network, walk.order);
-        steps = [];
-      }
-      const stop = Math.min(D, Math.max(t, knownCount()));
-      while (walk.t < stop) steps.push(drawNext(walk, uniforms, given, temperature));
-      if (walk.t > knownCount()) nextSeed = seed + 1;
-      if (finished()) pause();
-      render();
-    }
-
-    /** The same moment with another temperature. */
-    function replay() {
-      if (!walk) return;
-      const t = walk.t;
-      walk = begin(walk.network, walk.order);
-      steps = [];
-      goTo(t);
-    }
-
-    function draw(fresh) {
-      if (fresh) given.fill(-1);
-      withNetwork(() => {
-        if (knownCount() === D) return say("Nothing is missing. Erase something first.");
-        seed = nextSeed;
-        newNumbers();
-        play();
-      });
-    }
-
-    function changeMode(next) {
-      const some = walk !== null && walk.t > 0 && knownCount() === 0;
-      mode = next;
-      if (!anyOrder()) { // this network can be given the first pixels only
-        const gap = given.indexOf(-1);
-        if (gap >= 0) given.fill(-1, gap);
-      }
-      newNumbers();
-      showSettings();
-      withNetwork(() => { if (some) play(); });
-    }
-
-    // -- playing
-    function play() {
-      if (!walk) return withNetwork(play);
-      if (finished()) goTo(0);
-      if (finished()) return say("Nothing is missing. Erase something first.");
-      if (still.matches || speed.valueAsNumber >= AT_ONCE) {
-        goTo(D);
-        return sayResult();
-      }
-      say("Drawing \u2026");
-      playing = true;
-      owed = 1;
-      before = performance.now();
-      requestAnimationFrame(tick);
-      render();
-    }
-
-    function pause() {
-      if (playing) say("Paused.");
-      playing = false;
-      playButton.textContent = "Play";
-    }
-
-    function tick(now) {
-      if (!playing) return;
-      owed += Math.max(0, now - before) / 1000 * pixelsPerSecond(speed.valueAsNumber);
-      before = now;
-      if (owed >= 1) {
-        const pixels = Math.floor(Math.min(owed, D));
-        owed -= pixels;
-        goTo(walk.t + pixels);
-        if (finished()) sayResult();
-      }
-      requestAnimationFrame(tick);
-    }
-
-    const score = (known) => steps.reduce((sum, step) => sum + (step.known === known ? step.logProb : 0), 0);
-    function sayResult() {
-      const drawn = D - knownCount();
-      const what = drawn === D ? `${D} pixels` : `${drawn} missing pixels`;
-      say(`Finished: ${what} drawn, log p(x) = ${nats(score(true) + score(false))}.`);
-    }
-
-    // -- drawing by hand: what is on the paper when it is touched counts as given
-    function adopt() {
-      pause();
-      steps.forEach(({ variable, value }) => { given[variable] = value; });
-    }
-
-    /** Use the tool on a cell and, with a pointer, on its neighbours: a stroke is about two pixels wide. */
-    function touch(cell, width) {
-      const row = Math.floor(cell / SIDE), column = cell % SIDE;
-      const value = { ink: 1, "no ink": 0, erase: -1 }[tool];
-      for (let r = row; r < Math.min(SIDE, row + width); r++) {
-        for (let c = column; c < Math.min(SIDE, column + width); c++) given[r * SIDE + c] = value;
-      }
-      if (anyOrder()) return;
-      // The network for one order can only be given what comes first.
-      if (tool === "erase") given.fill(-1, row * SIDE);
-      else given.forEach((v, i) => { if (v < 0 && i < Math.min(SIDE, row + width) * SIDE) given[i] = 0; });
-    }
-
-    function touched() {
-      const rest = knownCount() === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
-      const hint = () => say(`Blue is given. ${rest}`);
-      hint();
-      withNetwork(hint);
-      restart();
-    }
-
-    function keepRows(count) {
-      adopt();
-      given.fill(-1, count * SIDE);
-      given.forEach((v, i) => { if (v < 0 && i < count * SIDE) given[i] = 0; });
-      touched();
-    }
-
-    function eraseWhere(hidden) {
-      adopt();
-      if (knownCount() === 0) return say("The paper is empty: draw a digit first, or start from one below.");
-      given.forEach((_, i) => { if (hidden(i)) given[i] = -1; });
-      touched();
-      say("The heat map shows what the network expects. Now complete it.");
-    }
-
-    function showStarters() {
-      if (starters.childElementCount) return;
-      starters.append(element("span", {}, "Start from"), ...Object.values(arrived)[0].starters.map((x, k) => {
-        const small = element("canvas", { width: SIDE * 2, height: SIDE * 2 });
-        small.digit = x;
-        const onclick = () => {
-          pause();
-          given.set(x);
-          if (!anyOrder()) given.fill(-1, D / 2); // keep the upper half
-          touched();
-          if (anyOrder()) say("Erase any part, then complete it.");
-        };
-        return element("button", { type: "button", "aria-label": `drawing ${k + 1}`, onclick }, small);
-      }));
-    }
-
-    function cellAt(event) {
-      const box = paper.getBoundingClientRect();
-      const clip = (v) => Math.min(SIDE - 1, Math.max(0, Math.floor(v * SIDE)));
-      return clip((event.clientY - box.top) / box.height) * SIDE + clip((event.clientX - box.left) / box.width);
-    }
-
-    paper.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      paper.setPointerCapture(event.pointerId);
-      adopt();
-      stroke = cursor = cellAt(event);
-      touch(stroke, tool === "erase" ? 3 : 2);
-      touched();
-    });
-    paper.addEventListener("pointermove", (event) => {
-      if (stroke === null) return;
-      const end = cellAt(event);
-      const [r0, c0, r1, c1] = [Math.floor(stroke / SIDE), stroke % SIDE, Math.floor(end / SIDE), end % SIDE];
-      const length = Math.max(Math.abs(r1 - r0), Math.abs(c1 - c0));
-      for (let k = 1; k <= length; k++) { // every cell on the way, also when the pointer is fast
-        const cell = Math.round(r0 + (r1 - r0) * k / length) * SIDE + Math.round(c0 + (c1 - c0) * k / length);
-        touch(cell, tool === "erase" ? 3 : 2);
-      }
-      stroke = cursor = end;
-      if (length) touched();
-    });
-    for (const end of ["pointerup", "pointercancel"]) paper.addEventListener(end, () => { stroke = null; });
-    paper.addEventListener("keydown", (event) => {
-      const row = Math.floor(cursor / SIDE), column = cursor % SIDE;
-      const moves = {
-        ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
-        ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
-      };
-      if (event.ctrlKey || event.altKey || event.metaKey) return;
-      if (moves[event.key]) {
-        const [r, c] = moves[event.key].map((v) => Math.min(SIDE - 1, Math.max(0, v)));
-        cursor = r * SIDE + c;
-        render();
-      } else if (event.key === " ") {
-        adopt();
-        // the ink tool toggles
-        if (tool === "ink" && given[cursor] === 1) given[cursor] = 0;
-        else touch(cursor, 1);
-        touched();
-      } else return;
-      event.preventDefault();
-      whereabouts.textContent = `${place(cursor)}: ${["unknown", "no ink", "ink"][given[cursor] + 1]}`;
-    });
-    for (const change of ["focus", "blur"]) paper.addEventListener(change, () => render());
-
-    // -- showing
-    const colours = {}; // red, green and blue of the names in book.css
-    function readColours() {
-      const style = getComputedStyle(widget);
-      const parse = (name) => {
-        const hex = style.getPropertyValue(name).trim();
-        return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-      };
-      for (const name of ["blue", "orange", "ink", "paper", "panel", "line"]) colours[name] = parse(`--made-${name}`);
-    }
-    const mix = (a, b, share) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * share)).join(" ")})`;
-
-    function eachCell(target, colour, size = CELL) {
-      const pen = target.getContext("2d");
-      for (let i = 0; i < D; i++) {
-        pen.fillStyle = colour(i);
-        pen.fillRect((i % SIDE) * size, Math.floor(i / SIDE) * size, size, size);
-      }
-      return pen;
-    }
-
-    function dot(pen, i, colour) {
-      pen.fillStyle = colour;
-      pen.fillRect((i % SIDE + 0.5) * CELL - 1.5, (Math.floor(i / SIDE) + 0.5) * CELL - 1.5, 3, 3);
-    }
-
-    function outline(pen, i, colour, width = 3) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = width;
-      const inset = width / 2;
-      pen.strokeRect((i % SIDE) * CELL + inset, Math.floor(i / SIDE) * CELL + inset, CELL - width, CELL - width);
-    }
-
-    function render() {
-      const { blue, orange, ink, paper: white, panel, line } = colours;
-      const solid = (colour) => mix(colour, colour, 0);
-      const shown = Int8Array.from(given); // what is on the paper: given, or drawn so far
-      steps.forEach(({ variable, value }) => { shown[variable] = value; });
-      const clear = (i) => shown[i] < 0;
-      const latest = steps.length > knownCount() && !finished() ? steps[steps.length - 1] : null;
-
-      const pen = eachCell(paper, (i) => {
-        if (clear(i)) return solid(panel);
-        if (given[i] < 0) return solid(shown[i] ? ink : white);
-        return shown[i] ? solid(blue) : mix(white, blue, 0.12);
-      });
-      for (let i = 0; i < D; i++) if (clear(i)) dot(pen, i, solid(line));
-      if (latest) outline(pen, latest.variable, solid(orange));
-      if (document.activeElement === paper) outline(pen, cursor, solid(orange), 4);
-
-      // Probabilities: of the pixels on the paper as they were drawn, and of others where the network has an answer.
-      // While it walks, an any-order network has one for each: that of the order in which this pixel comes next.
-      const p = new Float64Array(D).fill(-1);
-      if (walk && !finished()) {
-        const open = anyOrder() ? walk.order.slice(walk.t) : [walk.order[walk.t]];
-        for (const i of open) p[i] = sigmoid(walk.logits[i] / temperature);
-      }
-      steps.forEach((step) => { p[step.variable] = step.p; });
-      const hot = eachCell(heat, (i) => (p[i] < 0 ? solid(panel) : mix(white, orange, p[i])));
-      for (let i = 0; i < D; i++) if (clear(i)) dot(hot, i, solid(line));
-      if (latest) outline(hot, latest.variable, solid(ink));
-
-      const degrees = degreesFromOrder(walk ? walk.order : baseOrder);
-      eachCell(orderMap, (i) => mix(white, blue, 0.08 + 0.92 * degrees[i] / D), 4);
-
-      const bars = strip.getContext("2d");
-      bars.clearRect(0, 0, strip.width, strip.height);
-      steps.forEach((step, t) => {
-        const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
-        bars.fillStyle = solid(step.known ? blue : orange);
-        bars.fillRect(2 * t, strip.height - height, 2, height);
-      });
-
-      for (const small of starters.querySelectorAll("canvas")) {
-        eachCell(small, (i) => solid(small.digit[i] ? ink : white), 2);
-      }
-      showNumbers();
-    }
-
-    function showNumbers() {
-      const t = walk ? walk.t : 0;
-      timeline.value = t;
-      timeText.textContent = `${t} of ${D}`;
-      playButton.textContent = playing ? "Pause" : "Play";
-      completeButton.disabled = knownCount() === 0;
-      const step = steps[t - 1];
-      coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
-      coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
-      coinMark.hidden = !step || step.known;
-      if (!step) coinText.textContent = "A random number u decides: ink if u < p.";
-      else {
-        const chance = `p = ${step.p.toFixed(2)}`;
-        const u = uniforms[step.variable].toFixed(2);
-        const verdict = step.known ? `given: ${step.value ? "ink" : "no ink"}`
-          : `u = ${u} ${step.value ? "< p: ink" : "\u2265 p: no ink"}`;
-        coinText.textContent = `${place(step.variable)}: ${chance}, ${verdict}`;
-      }
-      const yours = score(true), drawn = score(false);
-      total.textContent = `log p(${t === D ? "x" : `first ${t} pixels`}) = ${nats(yours + drawn)}`;
-      parts.textContent = `(at temperature 1${knownCount() ? `; given ${short(yours)}, drawn ${short(drawn)}` : ""})`;
-      const row = Math.floor(given.indexOf(-1) / SIDE);
-      rows.value = knownCount() === D ? SIDE : row;
-      rowsText.textContent = rows.value;
-    }
-
-    function showSettings() {
-      const rate = pixelsPerSecond(speed.valueAsNumber);
-      const rounded = rate < 10 ? Math.round(rate) : 10 * Math.round(rate / 10);
-      speedText.textContent = speed.valueAsNumber >= AT_ONCE ? "at once" : `${rounded} pixels/s`;
-      speed.setAttribute("aria-valuetext", speedText.textContent);
-      warmthText.textContent = temperature.toFixed(2);
-      rowsControl.hidden = anyOrder();
-      hideControls.hidden = !anyOrder();
-    }
-
-    (picture.closest("a") ?? picture).replaceWith(widget);
-    readColours();
-    newNumbers();
-    showSettings();
-    say("Press \u201cDraw a digit\u201d, or begin one on the paper.");
-    new MutationObserver(() => { readColours(); render(); })
-      .observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  /** All elements that a state fills, by name. */
+  function partsOf(view) {
+    return {
+      ...pictures(),
+      ...playback(view),
+      ...settings(view),
+      ...hand(view),
+      status: element("p", { className: "status", role: "status" }),
+      whereabouts: element("p", { className: "unseen", "aria-live": "polite" }),
+      coinFill: element("i"),
+      coinMark: element("b"),
+      coinText: element("span"),
+      total: element("strong"),
+      shares: element("span"),
+    };
   }
 
-  document.querySelectorAll('.bd-article img[src$="live_made.png"]').forEach(mount);
-})();
+  function pictures() {
+    return {
+      paper: element("canvas", {
+        width: SIDE * CELL,
+        height: SIDE * CELL,
+        tabIndex: 0,
+        role: "application",
+        className: "paper",
+        "aria-label": "The drawing, 28 by 28 pixels. Arrow keys move the cursor, space uses the chosen tool.",
+      }),
+      heat: canvas(SIDE * CELL, SIDE * CELL, "Heat map: how probable ink is at each pixel"),
+      orderMap: canvas(SIDE * 4, SIDE * 4, "Which pixels come early and which late"),
+      strip: canvas(D * 2, 112, "The surprise of each pixel, in the order of drawing"),
+    };
+  }
+
+  function playback(view) {
+    const draw = () => {
+      update(view, { given: NOTHING, t: 0 });
+      complete(view);
+    };
+    return {
+      draw: button("Draw a digit", draw, { className: "primary" }),
+      complete: button("Complete", () => complete(view), { title: "keep what is given, draw the rest" }),
+      play: button("Play", () => (view.state.playing ? pause(view) : play(view))),
+      step: button("Step", () => goTo(view, view.state.t + 1)),
+      again: button("Again", () => again(view), { title: "the same seed once more" }),
+      timeline: slider(0, D, 1, (t) => goTo(view, t)),
+      timeText: number(),
+    };
+  }
+
+  function settings(view) {
+    const modes = Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label));
+    const setSeed = ({ target }) => {
+      update(view, { seed: Math.max(0, Math.floor(target.valueAsNumber || 0)), draft: null, t: 0 });
+      again(view);
+    };
+    return {
+      order: element("select", { onchange: ({ target }) => changeMode(view, target.value) }, ...modes),
+      seed: element("input", {
+        type: "number",
+        min: 0,
+        max: 999999,
+        step: 1,
+        inputMode: "numeric",
+        oninput: ({ target }) => update(view, { draft: target.value }),
+        onchange: setSeed,
+      }),
+      speed: slider(0, AT_ONCE, 1, (speed) => update(view, { speed })),
+      speedText: number(),
+      warmth: slider(0.5, 1.5, 0.05, (temperature) => update(view, { temperature })),
+      warmthText: number(),
+    };
+  }
+
+  /** What the reader draws and erases with. */
+  function hand(view) {
+    const rows = slider(0, SIDE, 1, (count) => keepRows(view, count));
+    const rowsText = number();
+    const radio = (name) =>
+      element("input", {
+        type: "radio",
+        name: `${view.id}-tool`,
+        value: name,
+        onchange: () => update(view, { tool: name }),
+      });
+    const scattered = uniformNumbers(D, generator(0));
+    const erase = (text, hidden) => button(text, () => eraseWhere(view, hidden));
+    const isMiddle = (v) => v >= 8 && v < 20;
+    return {
+      tools: Object.fromEntries(Object.keys(TOOLS).map((name) => [name, radio(name)])),
+      clear: button("Clear", () => update(view, { given: NOTHING, t: 0, message: "The paper is empty." })),
+      rows,
+      rowsText,
+      rowsControl: field("Rows given", rowsText, rows),
+      hideControls: group(
+        "Erase a part",
+        element("span", {}, "Erase"),
+        erase("left half", (i) => i % SIDE < SIDE / 2),
+        erase("upper half", (i) => i < D / 2),
+        erase("middle", (i) => isMiddle(Math.floor(i / SIDE)) && isMiddle(i % SIDE)),
+        erase("nine in ten", (i) => scattered[i] < 0.9),
+      ),
+      starters: element("div", {
+        className: "group starters",
+        role: "group",
+        "aria-label": "Start from a drawing of the network",
+      }),
+    };
+  }
+
+  /** The widget: all parts in their places. */
+  function widgetOf(parts) {
+    const div = (className, ...children) => element("div", { className }, ...children);
+    const keys = Object.entries(parts.tools).map(([name, radio]) =>
+      element("label", {}, radio, element("span", {}, name)),
+    );
+    const tools = element(
+      "div",
+      { className: "group", role: "radiogroup", "aria-label": "Tool" },
+      ...keys,
+      parts.clear,
+    );
+    const track = element("div", { className: "track", "aria-hidden": "true" }, parts.coinFill, parts.coinMark);
+    const note = `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`;
+    return element(
+      "section",
+      { className: "live-made", "aria-label": "Live MADE" },
+      div("bar", parts.draw, parts.complete, group("Playback", parts.play, parts.step, parts.again)),
+      parts.status,
+      parts.whereabouts,
+      div(
+        "views",
+        figure(parts.paper, tools),
+        figure(parts.heat, "probability of ink, given what came before: ", legend("legend", "0", "1")),
+      ),
+      div("coin", parts.coinText, track),
+      element("p", {}, parts.total, " ", parts.shares),
+      parts.strip,
+      element("p", { className: "note" }, note),
+      field("Pixel", parts.timeText, parts.timeline),
+      div(
+        "settings",
+        figure(parts.orderMap, legend("legend order", "first", "last")),
+        div("", field("Order", "", parts.order), field("Seed", "", parts.seed)),
+        div("", field("Speed", parts.speedText, parts.speed), field("Temperature", parts.warmthText, parts.warmth)),
+      ),
+      div("hand", parts.rowsControl, parts.hideControls, parts.starters),
+    );
+  }
+
+  let mounts = 0;
+
+  function mount(paragraph) {
+    const view = { id: `live-made${mounts++}`, state: START };
+    view.parts = partsOf(view);
+    view.widget = widgetOf(view.parts);
+    listenToPointer(view, view.parts.paper);
+    listenToKeys(view, view.parts.paper);
+    paragraph.replaceWith(view.widget);
+    const repaint = () => {
+      view.colours = coloursOf(view.widget);
+      render(view.state, view);
+    };
+    new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    repaint();
+    return view;
+  }
+
+  window.liveMade = {
+    load,
+    receive,
+    begin,
+    advance,
+    sample,
+    logits,
+    logProb,
+    knownFirst,
+    uniformNumbers,
+    mount,
+    update,
+  };
+
+  made.replacePicture("live_made", mount);
+}

@@ -28,8 +28,8 @@ import peers
 import record
 
 import made
-from made.layers import kept_masked
 from made.sampling import sample_incremental, uniforms
+from made.training import kept_masked
 
 FULL = {
     "D": 784,

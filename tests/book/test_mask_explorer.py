@@ -1,6 +1,6 @@
-"""The mask explorer in Chromium: its masks are those of `made.masks`, and it works by keyboard, without colour, small.
+"""The mask explorer in Chromium: it shows the masks of `made.masks`, and works by keyboard, without colour, small.
 
-Needs `make book` first; the fixtures come from `conftest.py`.
+Needs `make book` first; the fixtures come from `conftest.py`. What it computes with is tested in test_made_js.py.
 """
 
 import itertools
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.browser
 
 PAGES = ["book/mask_explorer.html", "book/04_made.html"]
 HIDDEN = [(1,), (4,), (12,), (6, 6), (3, 5), (7, 2, 12)]
-# None of the longer ones is its own inverse, so that an order cannot pass for its degrees.
 ORDERS = {
     2: [[0, 1], [1, 0]],
     3: [[2, 0, 1]],
@@ -25,15 +24,14 @@ ORDERS = {
 }
 GRID = [(order, hidden) for orders in ORDERS.values() for order in orders for hidden in HIDDEN]
 
-# Everything the explorer computes for a list of [order, hidden], with even degrees, or with random ones from seeds.
+# Sums of probabilities for a list of [order, hidden], with even degrees, or with random ones from seeds.
 COMPUTE = """([grid, seeds]) => grid.map(([order, hidden], n) => {
-  const m = window.maskExplorer, D = order.length
-  const inner = seeds ? m.randomDegrees(D, hidden, m.randomFrom(n)) : m.evenDegrees(D, hidden)
-  const degrees = [m.degreesFromOrder(order), ...inner]
-  const total = (rule, direct) => m.totalProbability(degrees, {rule, direct, seed: n})
+  const D = order.length
+  const inner = seeds ? made.randomDegrees(D, hidden, made.generator(n)) : made.evenDegrees(D, hidden)
+  const degrees = [made.degreesFromOrder(order), ...inner]
+  const total = (rule, direct) => maskExplorer.totalProbability(degrees, {rule, direct, seed: n})
   return {
-    degrees, masks: m.buildMasks(degrees), direct: m.directMask(degrees), reachable: m.reachable(degrees),
-    wrong: m.reachable(degrees, ">="), coverage: m.coverage(degrees), coverageDirect: m.coverage(degrees, true),
+    degrees, wrong: made.reachable(degrees, ">="),
     right: [total(">", false), total(">", true)], off: [total(">=", false), total(">=", true)],
   }
 })"""
@@ -65,30 +63,6 @@ def says(page):
     return page.inner_text(".mx-says")
 
 
-def tensors(layers):
-    return tuple(torch.tensor(layer) for layer in layers)
-
-
-@pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
-def test_masks_are_those_of_the_package(seeds, page):
-    for (order, hidden), found in zip(GRID, page.evaluate(COMPUTE, [GRID, seeds]), strict=True):
-        if seeds:  # the package refuses degrees that are out of range or do not follow from the order
-            c = made.Connectivity(torch.tensor(order), tensors(found["degrees"]))
-            lows = [1, *(int(layer.min()) for layer in c.degrees[1:])]
-            assert all(int(layer.min()) >= low for layer, low in zip(c.degrees[1:], lows, strict=False))
-        else:
-            c = made.Connectivity.create(len(order), hidden, order=torch.tensor(order))
-            assert found["degrees"] == [layer.tolist() for layer in c.degrees]
-        assert found["masks"] == [mask.tolist() for mask in c.masks()]
-        assert found["direct"] == c.direct_mask().tolist()
-        assert found["reachable"] == c.reachable().tolist()
-        assert found["coverage"] == pytest.approx(c.coverage(), abs=1e-15)
-        assert found["coverageDirect"] == c.coverage(direct=True) == 1
-        masks = [mask.double() for mask in c.masks()]
-        masks[-1] = (c.degrees[0][:, None] >= c.degrees[-1][None, :]).double()
-        assert found["wrong"] == (torch.linalg.multi_dot([*masks[::-1], torch.eye(len(order)).double()]) > 0).tolist()
-
-
 @pytest.mark.parametrize("seeds", [False, True], ids=["even", "random"])
 def test_total_probability(seeds, page):
     results = page.evaluate(COMPUTE, [GRID, seeds])
@@ -99,14 +73,6 @@ def test_total_probability(seeds, page):
         assert leaks == (abs(found["off"][0] - 1) > 1e-3)
         assert abs(found["off"][1] - 1) > 1e-3
     assert {len(found["degrees"][0]) for found in results} == set(ORDERS)
-
-
-def test_random_orders_are_permutations_and_seeds_matter(page):
-    script = "() => [...Array(50).keys()].map(s => maskExplorer.randomOrder(6, maskExplorer.randomFrom(s)))"
-    orders = page.evaluate(script)
-    assert all(sorted(order) == list(range(6)) for order in orders)
-    assert len(set(map(tuple, orders))) > 40
-    assert page.evaluate(script) == orders
 
 
 @pytest.mark.parametrize(
@@ -361,3 +327,51 @@ def test_fits_a_phone_at_its_largest(name, arrange, visit, base):
         sizes = page.eval_on_selector_all(".mx-degree", "all => all.map(t => parseFloat(getComputedStyle(t).fontSize))")
         assert min(sizes) >= 8
     assert not complaints
+
+
+# A second explorer, the state of the first one by way of JSON, and what both look like.
+COPY = """() => {
+  const mount = () => {
+    document.querySelector('.bd-article').append(document.createElement('p'))
+    return maskExplorer.mount(document.querySelector('.bd-article > p:last-child'))
+  }
+  const [first, second] = window.explorers ??= [mount(), mount()]
+  maskExplorer.show(second, JSON.parse(JSON.stringify(first.state)))
+  return [first, second].map(({id, root}) => {
+    const copy = root.cloneNode(true), edges = [...copy.querySelectorAll('.mx-edge')]
+    edges.sort((a, b) => a.outerHTML < b.outerHTML ? -1 : 1).forEach(edge => edge.parentNode.append(edge))
+    const values = [...root.querySelectorAll('[data-set]')].map(c => `${c.dataset.set} ${c.value} ${c.checked}`)
+    return values.join('; ') + copy.outerHTML.replaceAll(id, '')
+  })
+}"""
+
+
+def test_the_page_follows_from_the_state(page):
+    """Whatever the reader did, another explorer with the same state shows the same: there is no hidden state."""
+    page.emulate_media(reduced_motion="reduce")
+    seen = {page.evaluate(COPY)[0]}
+    first = page.locator(".mx").nth(1)
+    for act in (
+        lambda: first.locator("[data-set=layers][value='3']").check(force=True),
+        lambda: first.locator("[data-set=degrees][value=random]").check(force=True),
+        lambda: first.locator(".mx-again").click(),
+        lambda: first.locator("[data-set=arrange][value=degree]").check(force=True),
+        lambda: first.locator("[data-set=rule][value='>=']").check(force=True),
+        lambda: first.locator("[data-set=direct]").check(),
+        lambda: first.locator("[data-set=D]").fill("7"),
+        lambda: first.locator("[data-set=width1]").fill("2"),
+        lambda: first.locator("[data-set=orderKind]").select_option("random"),
+        lambda: first.locator(".mx-typed").fill("6 5 4 3 2 1 0"),
+        lambda: first.locator(".mx-typed").fill("6 6"),
+        lambda: first.locator(".mx-seed").fill("12"),
+        lambda: first.locator(".mx-unit[data-unit='0,1'] .mx-disc").hover(),
+        lambda: first.locator(".mx-unit[data-unit='1,2'] .mx-disc").click(),
+        lambda: page.keyboard.press("ArrowUp"),
+    ):
+        act()
+        page.evaluate("new Promise(requestAnimationFrame)")
+        one, other = page.evaluate(COPY)
+        assert one == other
+        seen.add(one)
+    assert len(seen) == 16
+    page.emulate_media(reduced_motion="no-preference")

@@ -1,18 +1,23 @@
-"""A training run that is stopped at any moment goes on as if nothing had happened."""
+"""made/training/run.py: a training run that is stopped at any moment goes on as if nothing had happened."""
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import made
-from made import checkpoint as checkpoints
+from made.training import checkpoint as checkpoints
 
 TRAIN, VALID = ((torch.rand(n, 6, generator=torch.Generator().manual_seed(n)) < 0.4).float() for n in (43, 30))
+SCRIPT = Path(__file__).parents[1] / "scripts" / "kill_and_resume.py"
+KINDS = ["plain", "writes", "masks", "memmap", "loader", "seeded loader"]
+KINDS += ["two processes"] if torch.distributed.is_gloo_available() else []
 SETTINGS = {"epochs": 3, "batch_size": 10, "lr": 0.05, "seed": 1, "progress": False}
 
 
@@ -40,20 +45,52 @@ def same(a, b):
     return all(name == other and (name == "_extra_state" or torch.equal(p, q)) for (name, p), (other, q) in weights)
 
 
-@pytest.mark.parametrize(
-    ("kind", "kills"), [("plain", 20), ("masks", 5), ("memmap", 5), ("loader", 5), ("seeded loader", 5)]
-)
-def test_killed_again_and_again_it_ends_with_the_same_bits(kind, kills, tmp_path):
-    script = Path(__file__).parent / "kill_and_resume.py"
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What is known of every kind of run that was killed again and again."""
+    if not hasattr(os, "fork"):
+        pytest.skip("a system without forks")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", script, kind, str(kills), str(tmp_path)]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    command = [sys.executable, "-W", "error", SCRIPT, tmp_path_factory.mktemp("killed"), *KINDS]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout)
-    assert found["kills"] >= kills
-    assert len({step for step in found["steps"] if step}) >= 3  # killed at several places of the run
+    return {found["kind"]: found for found in map(json.loads, run.stdout.splitlines())}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_again_and_again_it_ends_with_the_same_bits(kind, killed):
+    found = killed[kind]
+    *deaths, end = found["endings"]
+    assert set(end) == {"done"}
+    assert all("killed" in endings for endings in deaths)
     assert found["equal"]
-    assert found["same_checkpoint"]
+    assert found["same checkpoint"]
+    assert found["left at the end"] == 0
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "writes"])
+def test_it_was_killed_at_every_step_and_every_validation(kind, killed):
+    """Three epochs of seven steps: after a kill the checkpoint holds the step before, whatever the kind."""
+    assert killed[kind]["steps"] == [0, *range(1, 8), 7, *range(8, 15), 14, *range(15, 22)]
+    assert not any(killed[kind]["left"])
+
+
+@pytest.mark.processes
+def test_it_was_killed_within_writings_and_cleans_up_behind_itself(killed):
+    steps, left = killed["writes"]["steps"], killed["writes"]["left"]
+    assert steps[:4] == [None, None, None, 0]  # in the first writing, at four moments
+    assert len(steps) > 12
+    assert steps[4:] == sorted(steps[4:])
+    assert left == ([1, 1, 1, 0] * len(left))[: len(left)]  # only a writing that came to its end leaves nothing
+
+
+@pytest.mark.processes
+def test_two_processes_are_no_run_for_one(killed):
+    if "two processes" not in killed:
+        pytest.skip("PyTorch without gloo")
+    assert "belongs to another run: processes was 2, now it is 1" in killed["two processes"]["alone"]
 
 
 @pytest.mark.parametrize("options", [{}, {"order": "random", "n_masks": None}], ids=["one mask", "fresh masks"])
@@ -79,7 +116,8 @@ def test_a_crash_while_writing_leaves_a_whole_file(stage, writing, tmp_path, mon
     expected = made.fit(whole, TRAIN, VALID, **SETTINGS)
 
     def crash(*arguments):
-        calls.append(arguments)
+        if stage == "replace" or stat.S_ISREG(os.fstat(*arguments).st_mode):  # folders are synced too
+            calls.append(arguments)
         if len(calls) == writing:
             raise Killed
         return original(*arguments)
@@ -100,7 +138,7 @@ def test_a_crash_while_writing_leaves_a_whole_file(stage, writing, tmp_path, mon
 
 def test_within_an_epoch_it_is_written_only_when_due(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("made.training.write", lambda path, state: written.append((state["step"], state["done"])))
+    monkeypatch.setattr("made.training.run.write", lambda path, state: written.append((state["step"], state["done"])))
     made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run")
     assert written == [(0, 0), (5, 0), (10, 0), (15, 0)]  # at the start and after every epoch
     written.clear()
@@ -187,3 +225,28 @@ def test_resume_needs_a_file_and_the_time_is_checked():
         made.fit(Mortal(), TRAIN, resume=True)
     with pytest.raises(ValueError, match="checkpoint_seconds must not be negative, got -1"):
         made.fit(Mortal(), TRAIN, checkpoint="run", checkpoint_seconds=-1)
+
+
+def test_a_file_that_a_killed_writer_left_is_removed(tmp_path):
+    ours, theirs = tmp_path / "run.0123456789abcdef.partial", tmp_path / "run.1.0123456789abcdef.partial"
+    ours.touch()
+    theirs.touch()
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", theirs.name]
+    ours.touch()
+    with pytest.raises(FileExistsError):
+        made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run")
+    assert ours.exists()  # a run that was refused touches nothing
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=tmp_path / "run", resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", theirs.name]
+
+
+def test_numbers_of_numpy_are_as_good(tmp_path):
+    """Also in the checkpoint, which holds plain values only."""
+    plain, again, path = Mortal(), Mortal(), tmp_path / "run"
+    expected = made.fit(plain, TRAIN, VALID, **SETTINGS, accumulate=2)
+    numpy = {"epochs": np.int64(3), "batch_size": np.int32(10), "lr": np.float64(0.05), "seed": np.int64(1)}
+    numpy |= {"accumulate": np.uint8(2), "weight_decay": np.float32(0), "amp": np.False_, "progress": False}
+    assert made.fit(again, TRAIN, VALID, **numpy, checkpoint=path) == expected
+    assert same(plain, again)
+    assert made.fit(Mortal(), TRAIN, VALID, **SETTINGS, accumulate=2, checkpoint=path, resume=True) == expected

@@ -1,4 +1,4 @@
-"""made/batches.py, and that fit and nll give the same result whatever form the rows come in."""
+"""made/training/batches.py, and that fit and nll give the same result whatever form the rows come in."""
 
 import math
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import made
-from made.batches import Batches, take
+from made.training.batches import Batches, take
 
 ROWS = torch.arange(22.0).reshape(11, 2)
 CONTEXT = -ROWS[:, :1]
@@ -318,6 +318,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files with holes and memory limits as on Linux")
 def test_a_file_larger_than_the_memory_it_is_given(tmp_path):
     path = tmp_path / "rows"

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-__all__ = ["check_same_run", "read", "write"]
+from made.files import write_whole
+
+__all__ = ["MAGIC", "check_same_run", "read", "write"]
 
 MAGIC = b"made.fit/1 sha256 "
 
 
 def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Write a state of tensors, numbers, strings, lists and dicts; an older file is replaced in one instant.
+    """Write a state of tensors, numbers, strings, lists and dicts, all of it or nothing; an older file is replaced.
 
-    The new file is completed under another name, ``.partial``, and put on the disk before it takes the name of the
-    old one. Whenever the process is killed, there is a whole file: the old or the new one. Its first line holds a
-    checksum of the rest.
+    The first line of the file holds a checksum of the rest.
 
     Raises:
         OSError: the file cannot be written.
@@ -35,13 +35,7 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    partial = Path(f"{os.fspath(path)}.partial")
-    with open(partial, "wb") as file:
-        file.write(header(content) + b"\n")
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_whole(path, _header(content), b"\n", content)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -60,12 +54,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     first, _, content = Path(path).read_bytes().partition(b"\n")
     if not first.startswith(MAGIC):
         raise ValueError(f"checkpoint {os.fspath(path)} was not written by made.fit")
-    if first != header(content):
+    if first != _header(content):
         raise ValueError(f"checkpoint {os.fspath(path)} is damaged: its content does not match its checksum")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def header(content: bytes) -> bytes:
+def _header(content: bytes) -> bytes:
     """The first line of a file with this content."""
     return MAGIC + hashlib.sha256(content).hexdigest().encode()
 

@@ -1,21 +1,18 @@
-"""Two processes that torchrun starts train as one process would."""
+"""made/training/parallel.py: two processes that torchrun starts train as one process would."""
 
 import contextlib
 import os
-import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
-import made
-from made.parallel import Group
+from made.training.parallel import Group
 
-SCRIPT = Path(__file__).parent / "train_in_parallel.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "train_in_parallel.py"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 SAME = ["plain", "masks", "fresh masks", "accumulate", "amp", "context", "dataset", "memmap", "loader", "single rows"]
 CASES = [*SAME, "patience", "noise", "diverges"]
@@ -59,6 +56,7 @@ def trained(tmp_path_factory):
     return {case: [torch.load(folder / f"{case}.pt") for folder in (alone, together)] for case in CASES}
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("case", [*SAME, "patience"])
 def test_two_processes_train_as_one(case, trained):
     (one,), two = trained[case]
@@ -77,12 +75,14 @@ def test_two_processes_train_as_one(case, trained):
         assert torch.equal(weight, two[1]["weights"][name])  # processes never drift apart
 
 
+@pytest.mark.processes
 def test_the_cases_differ(trained):
     losses = [tuple(trained[case][0][0]["history"]["train"]) for case in ("plain", "masks", "context", "loader", "amp")]
     assert len(set(losses)) == len(losses)
     assert trained["patience"][0][0]["history"]["stopped"] == "patience"
 
 
+@pytest.mark.processes
 def test_rows_are_divided_and_noise_is_not_shared(trained):
     (one,), (first, second) = trained["noise"]
     assert one["sizes"] == [10, 10, 10, 10, 1] * 4
@@ -91,45 +91,17 @@ def test_rows_are_divided_and_noise_is_not_shared(trained):
     assert not set(first["noise"]) & set(second["noise"])
 
 
+@pytest.mark.processes
 def test_the_global_generator_is_left_alone(trained):
     assert all(found["same_generator"] for case in SAME for both in trained[case] for found in both)
 
 
+@pytest.mark.processes
 def test_all_processes_notice_that_training_diverges(trained):
     (one,), two = trained["diverges"]
     assert "the training loss of epoch" in one["error"]
     assert [found["error"] for found in two] == [one["error"]] * 2
     assert [found["rank"] for found in two] == [0, 1]
-
-
-def test_killed_and_resumed_they_end_with_the_same_bits(tmp_path):
-    def complete(case):
-        process = start(TORCHRUN, tmp_path, case)
-        errors = finish(process, tmp_path)
-        assert process.returncode == 0, errors
-
-    complete("undisturbed")
-    checkpoint, dice, steps = tmp_path / "checkpoint", random.Random(0), []
-    while len(steps) < 4:
-        process = start(TORCHRUN, tmp_path, "killed")
-        before, end = (checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0), time.monotonic() + 60
-        while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != before):  # until it is training
-            assert time.monotonic() < end
-            assert process.poll() is None, (tmp_path / "errors").read_text()
-            time.sleep(0.001)
-        time.sleep(0.1 * dice.random())
-        kill(process)
-        steps.append(made.checkpoint.read(checkpoint)["step"])
-    assert len(set(steps)) > 1
-    assert max(steps) < 12 * 5
-    complete("killed")
-    whole, resumed = (torch.load(tmp_path / f"{case}.pt") for case in ("undisturbed", "killed"))
-    for a, b in zip(whole, resumed, strict=True):
-        assert a["history"] == b["history"]
-        assert all(torch.equal(weight, b["weights"][name]) for name, weight in a["weights"].items())
-
-    errors = finish(start([sys.executable], tmp_path, "killed"), tmp_path)
-    assert "belongs to another run: processes was 2, now it is 1" in errors
 
 
 def test_alone_nothing_is_exchanged():

@@ -1,4 +1,4 @@
-"""made/training.py: fit and nll."""
+"""made/training/loop.py and evaluation.py: fit, nll."""
 
 import copy
 import dataclasses
@@ -225,6 +225,59 @@ def test_a_module_around_a_model_has_its_masks_changed_too():
     around = Around(MADE(6, (5,), order="random", n_masks=None, seed=2))
     quiet(around, rows(around.model, 20), epochs=2, batch_size=10)
     assert around.seen == [around.model.draw(k) for k in range(4)]
+
+
+def test_all_modules_that_take_turns_take_theirs():
+    """Two models in one module: each has its own number of masks; what has one mask, or is no model, is left alone."""
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.models = nn.ModuleList(
+                MADE(6, (5,), order="random", n_masks=n_masks, seed=n_masks or 0) for n_masks in (2, None, 3, 1)
+            )
+            self.seen = {True: [], False: []}
+
+        def loss(self, x):
+            self.seen[self.training].append([model.connectivity for model in self.models])
+            return sum(model.loss(x) for model in self.models)
+
+    both = Both()
+    chosen = both.models[3].draw(7)
+    both.models[3].use(chosen)
+    x = rows(both.models[0], 20)
+    quiet(both, x, x, epochs=2, batch_size=10)
+    two, fresh, three, _ = both.models
+    expected = [[two.connectivities[k % 2], fresh.draw(k), three.connectivities[k % 3], chosen] for k in range(4)]
+    evaluated = [two.connectivities[0], fresh.draw(0), three.connectivities[0], chosen]
+    assert both.seen == {True: expected, False: [evaluated] * 2}
+    assert [model.connectivity for model in both.models] == evaluated
+
+
+def test_any_module_can_take_turns():
+    class Turning(Scripted):
+        n_masks = None
+
+        def __init__(self):
+            super().__init__([2.0, 1.0])
+            self.turns = []
+
+        def take_turn(self, step):
+            self.turns.append(step)
+
+    model = Turning()
+    assert isinstance(model, made.training.TakesTurns)
+    quiet(model, numbers(4), numbers(2), epochs=2, batch_size=2)
+    assert model.turns == [0, 1, None, 2, 3, None]
+
+
+def test_a_turn_of_a_model_with_one_connectivity_changes_nothing():
+    model = MADE(6, (5,), order="random")
+    chosen = model.draw(3)
+    model.use(chosen)
+    for step in (0, 5, None):
+        model.take_turn(step)
+        assert model.connectivity is chosen
 
 
 @pytest.mark.parametrize("direct", [True, False])

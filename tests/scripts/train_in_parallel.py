@@ -1,12 +1,11 @@
 """Run by test_parallel.py, alone or under torchrun: train, and let process 0 write down what came out.
 
-python tests/train_in_parallel.py FOLDER CASE...
-torchrun --standalone --nproc_per_node=2 tests/train_in_parallel.py FOLDER CASE...
+python tests/scripts/train_in_parallel.py FOLDER CASE...
+torchrun --standalone --nproc_per_node=2 tests/scripts/train_in_parallel.py FOLDER CASE...
 """
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +24,6 @@ def bits(n, seed):
 
 ROWS, VALID, CONTEXT = bits(41, 0), bits(23, 1), torch.linspace(-1, 1, 41).double()[:, None]  # 41 = 4 * 10 + 1
 SETTINGS = {"epochs": 4, "batch_size": 10, "lr": 0.02, "weight_decay": 0.1, "seed": 3, "progress": False}
-
-
-class Slow(torch.nn.Module):
-    """A model whose steps take a while, so that a kill finds it at work."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def loss(self, x):
-        time.sleep(0.002)
-        return self.model.loss(x)
 
 
 class AllRows(torch.nn.Module):
@@ -99,18 +86,13 @@ def train(case, folder):
     model = made.MADE(12, (16, 8), **options).to(data.dtype if case == "amp" else torch.float64)
     if case == "noise":
         model = AllRows()
-    if case == "killed":
-        model, settings["epochs"] = Slow(made.MADE(12, (16,), dropout=0.3).double()), 12
-        settings |= {"checkpoint": folder / "checkpoint", "checkpoint_seconds": 0.0, "resume": True}
-    if case == "undisturbed":
-        model, settings["epochs"] = Slow(made.MADE(12, (16,), dropout=0.3).double()), 12
     before = torch.get_rng_state()
     try:
         history = made.fit(model, data, valid, **settings)
     except FloatingPointError as error:
         return {"error": str(error), "rank": RANK}
     found = {
-        "world": made.parallel.Group.join().world,
+        "world": made.training.parallel.Group.join().world,
         "history": vars(history),
         "weights": {name: p.detach() for name, p in model.named_parameters()},
         "same_generator": torch.equal(before, torch.get_rng_state()),
@@ -122,7 +104,7 @@ def train(case, folder):
 
 def main(folder, cases):
     for case in cases:
-        found = made.parallel.Group.join().gather(train(case, folder))
+        found = made.training.parallel.Group.join().gather(train(case, folder))
         if RANK == 0:
             torch.save(found, folder / f"{case}.partial")
             os.replace(folder / f"{case}.partial", folder / f"{case}.pt")

@@ -1,0 +1,103 @@
+"""Fit a model by minimising its mean negative log-likelihood."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import nn
+
+from made.training.options import Options
+from made.training.run import History, Run
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: nn.Module,
+    train: Any,
+    valid: Any = None,
+    *,
+    context: Any = None,
+    epochs: int = 50,
+    batch_size: int = 100,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    patience: int = 10,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
+    accumulate: int = 1,
+    amp: bool = False,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> History:
+    """Train with AdamW, stop early on the validation loss, and keep the best weights.
+
+    The model ends in evaluation mode with the weights of the epoch of lowest validation loss (of the last epoch
+    without a validation set). Ctrl-C ends training early and keeps the best weights so far. A MADE with several
+    connectivities uses the next one at every step (a fresh one if there is no end of them), and connectivity 0 for
+    validation and afterwards. With a single connectivity, weights that its masks forbid are set to zero.
+
+    With a checkpoint, a run that was killed goes on when the same call is made again with ``resume=True``, and ends
+    with the same bits as a run that nothing disturbed. Started by ``torchrun``, each process trains on its own rows of
+    every batch, and all together do what one would do alone.
+
+    Args:
+        model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``, or a module around a MADE.
+        train: training rows: a tensor or a NumPy array (perhaps a memmap) of shape (N, D), a dataset of rows or of
+            pairs (row, context), or a DataLoader, which makes its own batches in its own order.
+        valid: validation rows, likewise, or None for no early stopping.
+        context: for a model with a context, its rows for ``train``, shape (N, C); with a validation set a pair, for
+            ``train`` and for ``valid``.
+        epochs: the most passes over ``train``.
+        batch_size: rows per step, of all processes together; a last, smaller batch is used too.
+        lr: learning rate.
+        weight_decay: decoupled weight decay.
+        patience: stop after this many epochs without a lower validation loss.
+        seed: of the order of the rows, and of dropout and noise. The global generator is left as it was.
+        checkpoint: file for the state of the run, written at the start, after every epoch, and within long epochs.
+        checkpoint_seconds: the longest time from one writing to the next, give or take a step.
+        resume: go on from the checkpoint if there is one. Without it, a file that exists is refused.
+        accumulate: compute each step in this many parts, one after the other, to save memory.
+        amp: compute in bfloat16 where PyTorch holds it safe. The results change a little.
+        device: where to train; the model stays there. Default: where the model is.
+        progress: show a progress bar.
+
+    Returns:
+        History: losses in nats.
+
+    Raises:
+        ValueError: an argument is out of range, or the checkpoint is damaged or belongs to another run.
+        TypeError: ``train`` or ``valid`` is of another kind.
+        FileExistsError: the checkpoint exists and ``resume`` is false.
+        FloatingPointError: the training loss is no longer a finite number.
+
+    Example:
+        >>> import made
+        >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(50, 1)
+        >>> model = made.MADE(2, hidden=(8,))
+        >>> history = fit(model, x, epochs=200, lr=0.05, progress=False)
+        >>> round(made.nll(model, x).mean, 2)  # two equally likely rows: log 2
+        0.69
+    """
+    options = Options(
+        epochs, batch_size, lr, weight_decay, patience, seed, checkpoint, checkpoint_seconds, resume, accumulate, amp
+    )
+    run = Run(model, train, valid, context, options, device)
+    with run.underway(progress):
+        while run.goes_on():
+            model.train()
+            for batch, n in run.rest_of_epoch():
+                run.optimizer.zero_grad()
+                for part in zip(*(tensor.chunk(options.accumulate) for tensor in batch), strict=True):
+                    with torch.autocast(run.device.type, torch.bfloat16, enabled=options.amp):
+                        loss = model.loss(*part)  # type: ignore[operator]
+                    (loss * (len(part[0]) / n)).backward()
+                    run.total += loss.item() * len(part[0])
+                run.group.add_gradients(model)
+                run.optimizer.step()
+            run.end_epoch()
+    return run.history

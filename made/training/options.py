@@ -1,0 +1,70 @@
+"""What a user may choose about a training run."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from made.checks import integer
+
+__all__ = ["Options"]
+
+
+@dataclass
+class Options:
+    """The options of :func:`made.fit` that are numbers, switches and paths, checked; there they are explained.
+
+    Raises:
+        ValueError: one is out of range; the message names it.
+
+    Example:
+        >>> Options(epochs=0)
+        Traceback (most recent call last):
+        ValueError: epochs must be an int of at least 1, got 0
+    """
+
+    epochs: int = 50
+    batch_size: int = 100
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int = 10
+    seed: int = 0
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_seconds: float = 60.0
+    resume: bool = False
+    accumulate: int = 1
+    amp: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience", "accumulate"):
+            setattr(self, name, integer(name, getattr(self, name), 1))
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be a positive number, got {self.lr!r}")
+        for name in ("weight_decay", "checkpoint_seconds"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume needs a checkpoint: a file to go on from")
+
+        # plain values, not NumPy's: a checkpoint takes no others
+        self.lr, self.weight_decay, self.amp = float(self.lr), float(self.weight_decay), bool(self.amp)
+        self.seed = operator.index(self.seed)
+
+    def shaping(self) -> dict[str, Any]:
+        """Those that shape the result: a run goes on only with the same.
+
+        Example:
+            >>> Options(lr=0.1).shaping()["lr"]
+            0.1
+        """
+        return {
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
+            "batch_size": self.batch_size,
+            "accumulate": self.accumulate,
+            "amp": self.amp,
+            "seed": self.seed,
+        }

@@ -1,0 +1,133 @@
+"""Networks side by side, as two experiments train them, against networks that stand alone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import made
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "experiments"))
+import mystery
+import slips
+import stacked
+import wide
+
+CPU = torch.device("cpu")
+D = 12
+
+
+def rows(n=40):
+    return (torch.rand(n, D, generator=torch.Generator().manual_seed(3)) < 0.4).float()
+
+
+def training(shape, n_orders=3, **changes):
+    config = {**wide.CONFIG, "batch_size": 10, **changes}
+    x = rows().to(torch.uint8)
+    members = []
+    for seed in range(n_orders):
+        order = torch.randperm(D, generator=torch.Generator().manual_seed(seed))
+        members.append(({"dropout": 0.2 * seed, "input_dropout": 0.0}, order))
+    return wide.Training(config, made.data.Split(x, x, x), shape, members, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("shape", [{"hidden": [17, 17], "residual": True}, {"hidden": [30, 9], "residual": False}])
+def test_each_network_is_a_made_of_the_same_weights(shape):
+    found = training(shape, epochs=2)
+    found.run(stacked.Clock(1000))
+    for k in range(found.n):
+        model = stacked.to_made(found.stack, k, found.orders[k], found.degrees, shape["hidden"])
+        assert torch.allclose(-model.log_prob(rows()).double(), found.losses(rows())[k], atol=1e-5)
+
+
+def test_gradients_are_those_of_dense_masked_weights():
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(2, 20, 12, generator=generator) < 0.5
+    mask[:, :4] = False
+    layer = stacked.Layer(mask, 2, 1.0, generator)
+    x = torch.randn(2, 5, 12, generator=generator, requires_grad=True)
+    dense, copy = layer.dense(12).requires_grad_(), x.detach().clone().requires_grad_()
+    out, expected = layer(x), torch.bmm(copy, (dense * mask).transpose(1, 2))
+    assert torch.allclose(out, expected, atol=1e-6)
+    out.square().sum().backward()
+    expected.square().sum().backward()
+    assert torch.allclose(x.grad, copy.grad, atol=1e-4)
+    for (part, _, reach), weight in zip(layer.cuts, layer.weights, strict=True):
+        assert torch.allclose(weight.grad, dense.grad[:, part, :reach], atol=1e-4)
+
+
+def test_images_have_the_probabilities_of_the_networks():
+    found = training({"hidden": [17, 17], "residual": True}, n_orders=2)
+    with torch.no_grad():
+        for weight in [w for layer in [*found.stack.hidden, found.stack.output] for w in layer.weights]:
+            weight *= 4  # the variables depend on each other, by way of both layers
+    torch.manual_seed(0)
+    images = found.sample(4000).view(2, 4000, D)
+    for k in range(2):
+        model = stacked.to_made(found.stack, k, found.orders[k], found.degrees, [17, 17])
+        other = model.sample(4000, generator=torch.Generator().manual_seed(1))
+        assert torch.allclose(images[k].float().mean(0), other.mean(0), atol=0.05)
+        pairs = lambda x: x.T.float() @ x.float() / len(x)
+        assert torch.allclose(pairs(images[k]), pairs(other), atol=0.05)
+        nll = -model.log_prob(images[k].float()).mean().item()
+        assert nll == pytest.approx(-model.log_prob(other).mean().item(), abs=0.1)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_units_beyond_all_outputs_can_be_left_out(direct):
+    """The whole network of ``slips.py``, with all its units, against a stack that holds only the usable ones."""
+    units, seed = [60, 60], 4
+    cell = mystery.cell(True, "sigmoid", 0.0, direct, seed)
+    stack, usable = mystery.build({**mystery.CONFIG, "range": 5.0}, D, [cell], units, CPU)
+    whole = slips.PostNetwork(D, units, True, False, direct, {**slips.CONFIG, "range": 5.0}, seed).eval()
+    degrees, low = [torch.arange(1, D + 1)], 1
+    generator = torch.Generator().manual_seed(seed)
+    for width in units:  # drawn as both draw them
+        degrees.append(torch.randint(low, 5 * D, (width,), generator=generator))
+        low = int(degrees[-1].min())
+    kept = [layer.argsort(stable=True)[: int((layer < D).sum())] for layer in degrees[1:]]
+    kept = [torch.arange(D), *kept, torch.arange(D)]
+    assert usable == [[len(kept[1]), len(kept[2])]]
+    assert len(kept[1]) < 30
+    with torch.no_grad():
+        for layer, target, before, after in zip(
+            whole.layers, [*stack.hidden, stack.output], kept[:-1], kept[1:], strict=True
+        ):
+            target.weights[0].copy_((layer.weight * layer.mask)[after][:, before[: target.cuts[0][2]]])
+            target.bias.copy_(layer.bias[after])
+        if direct:
+            stack.direct.weights[0].copy_((whole.direct.weight * whole.direct.mask)[:, : stack.direct.cuts[0][2]])
+            stack.direct.bias.copy_(whole.direct.bias)
+        assert torch.allclose(stack(rows()[None])[0], whole(rows()), atol=1e-5)
+
+
+def test_networks_side_by_side_learn_as_they_would_alone():
+    x = rows()
+    split = made.data.Split(x, x, x)
+    config = {**mystery.CONFIG, "batch_size": 20, "epochs": 4, "dropout": 0.0, "range": 3.0}
+    cells = [mystery.cell(True, "relu", 0.5, direct, 7) for direct in (True, False)]
+    both = mystery.Training(config, split, cells, [20, 20], CPU, torch.float32)
+    alone = mystery.Training(config, split, cells[:1], [20, 20], CPU, torch.float32)
+    for mine, others in zip(alone.stack.parameters(), both.stack.parameters(), strict=True):
+        mine.data.copy_(others[:1])
+    both.rate[1] = 0
+    frozen = [p[1].clone() for p in both.stack.parameters()]
+    step = torch.arange(20)
+    for _ in range(3):
+        both.step(step)
+        alone.step(step)
+    for mine, others, before in zip(alone.stack.parameters(), both.stack.parameters(), frozen, strict=True):
+        assert torch.allclose(mine[0], others[0], atol=1e-6)
+        assert torch.equal(others[1], before)
+    assert any(not torch.equal(p[0], before) for p, before in zip(both.stack.parameters(), frozen, strict=True))
+
+
+def test_the_clipped_loss_is_that_of_the_smaller_experiment():
+    out, x = torch.randn(2, 5, D), rows(5)
+    p = F.relu(out).clamp(1e-7, 1 - 1e-7)
+    clipped = F.binary_cross_entropy(p[0], x, reduction="none").sum(1)
+    logistic = F.binary_cross_entropy_with_logits(out[1], x, reduction="none").sum(1)
+    found = mystery.losses(out, x, torch.tensor([[True], [False]]), 1e-7)
+    assert torch.allclose(found, torch.stack([clipped, logistic]))
