@@ -24,6 +24,8 @@ $(PAGE): $(ENV) $(SOURCES)
 
 test: $(PAGE)  ## lint, types, unit tests, doctests, every notebook against its stored outputs, every page in a browser
 	$(BIN)/ruff check .
+	$(BIN)/oxfmt --check book/static
+	$(BIN)/oxlint book/static
 	$(BIN)/mypy made
 	$(BIN)/python book/chromium.py
 	$(BIN)/python -m pytest
