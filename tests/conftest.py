@@ -29,6 +29,14 @@ OVERFLOW = """() => {
   return `${page.scrollWidth} px, because of ${wide?.outerHTML.slice(0, 120)}`
 }"""
 
+# A line for every element inside one, with its attributes and its own words, whatever their order.
+LOOK = """root => [...root.querySelectorAll('*')].map(e => {
+  const sorted = text => text.split(' ').sort().join(' ')
+  const attributes = [...e.attributes].filter(a => a.value).map(a => `${a.name}: ${sorted(a.value)}`)
+  const words = [...e.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.textContent)
+  return [e.tagName, ...attributes.sort(), ...words].join(', ')
+}).sort().join('\\n')"""
+
 
 def is_slow(item):
     """Takes seconds: a cell of a notebook, a test in a browser, a test that starts processes."""
