@@ -1,8 +1,10 @@
-"""What tests share: settings (one thread, reproducible examples, no window), and a browser to visit the built book."""
+"""What tests share: settings (one thread, no window), their order, and a browser to visit the built book."""
 
 import functools
 import http.server
+import multiprocessing.process
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import settings
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that tests and notebooks start share the cores, too
 settings.register_profile("made", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("made")
 
@@ -25,6 +28,39 @@ OVERFLOW = """() => {
   const wide = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > width + 1)
   return `${page.scrollWidth} px, because of ${wide?.outerHTML.slice(0, 120)}`
 }"""
+
+# A line for every element inside one, with its attributes and its own words, whatever their order.
+LOOK = """root => [...root.querySelectorAll('*')].map(e => {
+  const sorted = text => text.split(' ').sort().join(' ')
+  const attributes = [...e.attributes].filter(a => a.value).map(a => `${a.name}: ${sorted(a.value)}`)
+  const words = [...e.childNodes].filter(node => node.nodeType === Node.TEXT_NODE).map(node => node.textContent)
+  return [e.tagName, ...attributes.sort(), ...words].join(', ')
+}).sort().join('\\n')"""
+
+
+def is_slow(item):
+    """Takes seconds: a cell of a notebook, a test in a browser, a test that starts processes."""
+    return item.path.suffix == ".ipynb" or any(item.get_closest_marker(mark) for mark in ("browser", "processes"))
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: a file stays with one worker, and the many quick ones fill what is left."""
+    slow = {item.path for item in items if is_slow(item)}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def starts_none(*_, **__):
+    pytest.fail("a test that starts a process is marked with pytest.mark.processes, so that `make check` leaves it out")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Quick tests start no process."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_slow(item):
+            patch.setattr(subprocess.Popen, "__init__", starts_none)
+            patch.setattr(multiprocessing.process.BaseProcess, "start", starts_none)
+        return (yield)
 
 
 @pytest.fixture

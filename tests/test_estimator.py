@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import integrate
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
@@ -82,7 +83,7 @@ def test_the_density_of_a_real_column_integrates_to_one_in_its_own_units(n_masks
     x = np.random.default_rng(0).normal(1000, 25, (300, 1))
     grid = np.linspace(0, 2000, 40001)
     fitted = density(n_masks=n_masks, epochs=30).fit(x)
-    assert np.trapezoid(np.exp(fitted.score_samples(grid[:, None])), grid) == pytest.approx(1, abs=1e-4)
+    assert integrate.trapezoid(np.exp(fitted.score_samples(grid[:, None])), grid) == pytest.approx(1, abs=1e-4)
     assert fitted.score(x) == pytest.approx(-0.5 * math.log(2 * math.pi * math.e * 25**2), abs=0.15)  # the normal's
 
 
@@ -197,7 +198,7 @@ def test_the_units_of_a_missing_value_do_not_count():
     grid = np.linspace(-500, 700, 24001)
     for name in ("real", "count"):
         rows = pd.DataFrame({name: grid}).reindex(columns=frame.columns)
-        assert np.trapezoid(np.exp(fitted.score_samples(rows)), grid) == pytest.approx(1, abs=1e-3)
+        assert integrate.trapezoid(np.exp(fitted.score_samples(rows)), grid) == pytest.approx(1, abs=1e-3)
     assert fitted.score_samples(pd.DataFrame([[NAN] * 3], columns=frame.columns)) == [0]
 
 

@@ -18,6 +18,7 @@ import peers
 RESULT = FOLDER.parents[1] / "book" / "results" / "speed.json"
 
 
+@pytest.mark.processes
 def test_the_suite_runs_at_toy_size_and_leaves_the_record_alone(tmp_path):
     before = RESULT.read_bytes()
     environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}

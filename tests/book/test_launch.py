@@ -58,6 +58,7 @@ def jupyter_book():
     return str(Path(sys.executable).with_name("jupyter-book"))
 
 
+@pytest.mark.processes
 def test_buttons_lead_to_the_notebook(launchable):
     html = launchable / "_build" / "html" / "book"
     links = hrefs((html / "04_made.html").read_text().replace("&amp;", "&"))
@@ -69,6 +70,7 @@ def test_buttons_lead_to_the_notebook(launchable):
     assert not [link for link in hrefs((html / "index.html").read_text()) if "mybinder" in link or "colab" in link]
 
 
+@pytest.mark.processes
 def test_first_cell_is_all_that_changes(launchable):
     before, after = (checks.read(root / "book" / "04_made.ipynb") for root in (checks.ROOT, launchable))
     first = checks.code_cells(after)[0]
@@ -85,6 +87,7 @@ def git(folder, *arguments):
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+@pytest.mark.processes
 def test_a_chapter_opened_alone_fetches_the_book(tmp_path):
     """Run the first lines as Colab would, twice, as after a restart; the repository is a local one."""
     (tmp_path / "origin" / "book" / "results").mkdir(parents=True)

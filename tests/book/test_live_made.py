@@ -11,7 +11,7 @@ import checks
 import live_weights
 import pytest
 import torch
-from conftest import HTML, NARROW, OVERFLOW, WIDE
+from conftest import HTML, LOOK, NARROW, OVERFLOW, WIDE
 
 import made
 
@@ -372,13 +372,14 @@ def test_the_drawing_can_be_watched_and_paused(page):
     assert int(pixels.input_value()) == t
 
 
-# A second widget, the state of the first one by way of JSON, and what both look like.
+# A fresh widget, the state of the first one by way of JSON, and what both look like.
 COPY = """() => {
+  const look = LOOK
   const mount = () => {
     document.querySelector('.bd-article').append(document.createElement('p'))
     return liveMade.mount(document.querySelector('.bd-article > p:last-child'))
   }
-  const [first, second] = window.widgets ??= [mount(), mount()]
+  const first = window.widget ??= mount(), second = mount()
   const focused = document.activeElement
   if (focused.matches('canvas.paper')) focused.blur()
   liveMade.update(second, JSON.parse(JSON.stringify(first.state)))
@@ -386,16 +387,17 @@ COPY = """() => {
     const pictures = [...widget.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())
     const values = [...widget.querySelectorAll('select, input:not([type=radio])')].map(control => control.value)
     const tool = widget.querySelector('input[type=radio]:checked').value
-    return [widget.outerHTML.replaceAll(id, ''), tool, ...values, ...pictures].join('\\n')
+    return [look(widget).replaceAll(id, ''), tool, ...values, ...pictures].join('\\n')
   })
+  second.widget.remove()
   focused.focus()
   return looks
-}"""
+}""".replace("LOOK", LOOK)
 
 
 @in_browser
 def test_the_page_follows_from_the_state(page):
-    """Whatever the reader did, another widget with the same state shows the same: there is no hidden state."""
+    """Whatever the reader did, a fresh widget with the same state shows the same: there is no hidden state."""
     page.evaluate("Promise.all([liveMade.load('natural'), liveMade.load('any_order')])")
     seen = {page.evaluate(COPY)[0]}
     first = page.locator(LIVE).nth(1)

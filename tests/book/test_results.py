@@ -15,6 +15,7 @@ RESULTS = ROOT / "book" / "results"
 SCRIPTS = sorted(path for path in (ROOT / "book" / "experiments").glob("*.py") if "\nCONFIG = " in path.read_text())
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_scripts_run_at_toy_size_and_leave_the_records_alone(script, tmp_path):
     before = {path: path.read_bytes() for path in RESULTS.iterdir() if path.is_file()}

@@ -50,11 +50,13 @@ def excerpt():
     pytest.fail("no chapter prints made.masks.build_masks with made.show.source")
 
 
+@pytest.mark.processes
 def test_untouched_cells_pass(excerpt, tmp_path):
     code, text = nbval(excerpt, tmp_path)
     assert code == 0, text
 
 
+@pytest.mark.processes
 def test_changed_output_goes_red(excerpt, tmp_path):
     cell = next(cell for cell in excerpt.cells if shows_masks(cell))
     data = cell.outputs[0].data
@@ -75,11 +77,13 @@ def leaky_package(folder):
     return {"PYTHONPATH": str(folder)}
 
 
+@pytest.mark.processes
 def test_changed_mask_goes_red_in_the_book(excerpt, tmp_path):
     code, text = nbval(excerpt, tmp_path, **leaky_package(tmp_path))
     assert code == 1, text
 
 
+@pytest.mark.processes
 def test_changed_mask_goes_red_in_the_tests(tmp_path):
     for path in (checks.ROOT / "tests").glob("*.py"):
         shutil.copy2(path, tmp_path)
