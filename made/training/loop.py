@@ -39,7 +39,8 @@ def fit(
     The model ends in evaluation mode with the weights of the epoch of lowest validation loss (of the last epoch
     without a validation set). Ctrl-C ends training early and keeps the best weights so far. A MADE with several
     connectivities uses the next one at every step (a fresh one if there is no end of them), and connectivity 0 for
-    validation and afterwards. With a single connectivity, weights that its masks forbid are set to zero.
+    validation and afterwards; so does any module that ``TakesTurns``. With a single connectivity, weights that its
+    masks forbid are set to zero.
 
     With a checkpoint, a run that was killed goes on when the same call is made again with ``resume=True``, and ends
     with the same bits as a run that nothing disturbed. Started by ``torchrun``, each process trains on its own rows of

@@ -48,9 +48,9 @@ def bits(n, seed):
 def train(kind, folder, result, checkpoint=None, dies_at=None):
     """One call of fit; what it ends with is put into a file."""
     model = Mortal(dies_at, **({"order": "random", "n_masks": 4} if kind == "masks" else {}))
-    rows = bits(63, 0)  # seven batches, the last of three rows
+    rows = bits(43, 0)  # five batches, the last of three rows
     if kind == "memmap":
-        rows = np.memmap(folder / "rows", dtype=np.float32, mode="r", shape=(63, 20))
+        rows = np.memmap(folder / "rows", dtype=np.float32, mode="r", shape=(43, 20))
     if kind == "loader":
         rows = DataLoader(TensorDataset(rows), batch_size=10, shuffle=True)
     if kind == "seeded loader":
@@ -130,7 +130,7 @@ def equal(a, b):
 
 def killed_and_resumed(kind, folder):
     """What is to be known of one kind of run."""
-    bits(63, 0).numpy().tofile(folder / "rows")
+    bits(43, 0).numpy().tofile(folder / "rows")
     checkpoint, steps, left, endings = folder / "checkpoint", [], [], []
     for number in range(100):
         endings.append(attempt(kind, number, folder, checkpoint))
