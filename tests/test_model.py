@@ -349,7 +349,7 @@ def test_bad_rows_of_other_likelihoods_are_refused():
         (torch.zeros(4, 2), ValueError, r"context must have shape \(2,\) or \(5, 2\), got \(4, 2\)"),
         (torch.zeros(1, 2), ValueError, "context must have shape"),
         (torch.tensor(0.0), ValueError, "context must have shape"),
-        (torch.tensor([0.0, torch.nan]), ValueError, "context must be finite numbers"),
+        (torch.tensor([1.0, torch.nan]), ValueError, "context must be finite numbers"),
         (torch.tensor([0.0, torch.inf]), ValueError, "context must be finite numbers"),
         (torch.zeros(2, dtype=torch.float64), TypeError, "context must be .* torch.float32, got .* torch.float64"),
         ([0.0, 0.0], TypeError, "context must be a tensor of the model's dtype torch.float32, got list"),
