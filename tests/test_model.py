@@ -130,6 +130,15 @@ def test_weights_follow_the_seed(untouched_rng):
         assert not torch.equal(p, r)
 
 
+def test_what_is_not_said_has_the_documented_value():
+    said = dict(likelihood=made.Bernoulli(), order="natural", degrees="even", n_masks=1, direct=True, residual=False,
+                context_features=0, activation="relu", dropout=0.0, mask_conditioning=False, seed=0)  # fmt: skip
+    a, b = MADE(3), MADE(3, (500,), **said)
+    x = rows(a, 6)
+    assert torch.equal(a(x), b(x))
+    assert repr(a) == repr(b)
+
+
 def test_several_masks_follow_seeds_one_after_the_other():
     model = MADE(8, (9,), order="random", degrees="random", n_masks=3, seed=5)
     expected = [Connectivity.create(8, (9,), "random", "random", seed) for seed in (5, 6, 7)]
