@@ -475,6 +475,12 @@ def test_a_file_with_a_tensor_missing_is_refused(model_file):
         MADE.load(model_file)
 
 
+def test_a_model_is_loaded_onto_the_device_asked_for(model_file):
+    MADE(3, (4,)).save(model_file)
+    assert {p.device.type for p in MADE.load(model_file, device="meta").parameters()} == {"meta"}
+    assert {p.device.type for p in MADE.load(model_file).parameters()} == {"cpu"}
+
+
 def test_a_missing_file_is_named(model_file):
     with pytest.raises(FileNotFoundError, match=model_file.name):
         MADE.load(model_file)
