@@ -132,6 +132,14 @@ def test_weights_follow_the_seed(untouched_rng):
     assert not torch.equal(a(x), c(x))
 
 
+def test_what_is_not_said_has_the_documented_value():
+    a, b = Autoencoder(6), Autoencoder(6, (100,), 32, made.Bernoulli(), None, seed=0)
+    assert repr(a) == repr(b)
+    assert a.noise is None
+    x = X.float()
+    assert torch.equal(a(x), b(x))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -154,7 +162,7 @@ def test_weights_follow_the_seed(untouched_rng):
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{message} (sizes )?must "):
         Autoencoder(**({"n_features": 4} | arguments))
 
 

@@ -436,6 +436,8 @@ def test_likelihoods_are_plain_values():
     assert Categorical(3) == Categorical(3)
     assert Categorical(3) != Categorical(4)
     assert repr(Gaussian()) == "Gaussian(min_scale=0.001)"
+    assert MixtureOfGaussians(2) == MixtureOfGaussians(2, 1e-3)
+    assert DiscretizedLogistic(3) == DiscretizedLogistic(3, 5, 1e-3)
     assert len({Bernoulli(), Bernoulli(), Gaussian(0.1), Gaussian(0.1)}) == 2
 
 

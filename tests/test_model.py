@@ -132,6 +132,15 @@ def test_weights_follow_the_seed(untouched_rng):
         assert not torch.equal(p, r)
 
 
+def test_what_is_not_said_has_the_documented_value():
+    said = dict(likelihood=made.Bernoulli(), order="natural", degrees="even", n_masks=1, direct=True, residual=False,
+                context_features=0, activation="relu", dropout=0.0, mask_conditioning=False, seed=0)  # fmt: skip
+    a, b = MADE(3), MADE(3, (500,), **said)
+    x = rows(a, 6)
+    assert torch.equal(a(x), b(x))
+    assert repr(a) == repr(b)
+
+
 def test_several_masks_follow_seeds_one_after_the_other():
     model = MADE(8, (9,), order="random", degrees="random", n_masks=3, seed=5)
     expected = [Connectivity.create(8, (9,), "random", "random", seed) for seed in (5, 6, 7)]
@@ -351,7 +360,7 @@ def test_bad_rows_of_other_likelihoods_are_refused():
         (torch.zeros(4, 2), ValueError, r"context must have shape \(2,\) or \(5, 2\), got \(4, 2\)"),
         (torch.zeros(1, 2), ValueError, "context must have shape"),
         (torch.tensor(0.0), ValueError, "context must have shape"),
-        (torch.tensor([0.0, torch.nan]), ValueError, "context must be finite numbers"),
+        (torch.tensor([1.0, torch.nan]), ValueError, "context must be finite numbers"),
         (torch.tensor([0.0, torch.inf]), ValueError, "context must be finite numbers"),
         (torch.zeros(2, dtype=torch.float64), TypeError, "context must be .* torch.float32, got .* torch.float64"),
         ([0.0, 0.0], TypeError, "context must be a tensor of the model's dtype torch.float32, got list"),
@@ -466,6 +475,12 @@ def test_a_file_with_a_tensor_missing_is_refused(model_file):
     save_file(tensors, model_file, metadata=metadata)
     with pytest.raises(ValueError, match=r"is damaged: (.|\n)*direct\.weight"):
         MADE.load(model_file)
+
+
+def test_a_model_is_loaded_onto_the_device_asked_for(model_file):
+    MADE(3, (4,)).save(model_file)
+    assert {p.device.type for p in MADE.load(model_file, device="meta").parameters()} == {"meta"}
+    assert {p.device.type for p in MADE.load(model_file).parameters()} == {"cpu"}
 
 
 def test_a_missing_file_is_named(model_file):
