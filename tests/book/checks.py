@@ -101,7 +101,7 @@ def executed_in_order(nb, number):
     """nbval does not compare a cell that has no execution count."""
     cells = [cell for cell in code_cells(nb) if cell.source.strip()]
     return [
-        f"{_where(nb, cell)}: execution count is {cell.execution_count}, expected {count}: run book/execute.py"
+        f"{_where(nb, cell)}: execution count is {cell.execution_count}, expected {count}: run book/tools/execute.py"
         for count, cell in enumerate(cells, start=1)
         if cell.execution_count != count
     ]

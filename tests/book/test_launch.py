@@ -18,7 +18,7 @@ URL = "https://github.com/someone/a-book"
 @pytest.mark.parametrize("path", checks.CHAPTERS, ids=lambda path: path.stem)
 def test_first_cell_follows_the_setting(path):
     source = checks.code_cells(checks.read(path))[0].source
-    assert launch.OPENING.match(source), "the first code cell must open as book/launch.py writes it"
+    assert launch.OPENING.match(source), "the first code cell must open as book/tools/launch.py writes it"
     assert launch.with_opening(source, *launch.repository()) == source, "run `make launch`"
 
 
@@ -48,7 +48,7 @@ def launchable(tmp_path_factory):
     toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "book/04_made"}]}
     (copy / "_toc.yml").write_text(yaml.safe_dump(toc))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(checks.ROOT), os.environ.get("PYTHONPATH", "")])}
-    for command in ([sys.executable, "book/execute.py", "--first-cell"], [jupyter_book(), "build", "."]):
+    for command in ([sys.executable, "book/tools/execute.py", "--first-cell"], [jupyter_book(), "build", "."]):
         run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
     return copy

@@ -13,7 +13,7 @@ def headings(chapter):
 
 
 def test_the_page_is_what_its_script_writes():
-    assert ledger.PAGE.read_text() == ledger.page(), "run: python book/ledger.py"
+    assert ledger.PAGE.read_text() == ledger.page(), "run: python book/tools/ledger.py"
 
 
 def test_every_equation_is_listed_once_with_its_check():

@@ -12,7 +12,7 @@ GLOSSARY = (BOOK / "glossary.md").read_text()
 
 def test_table_of_chapters_is_up_to_date():
     text = pages.INDEX.read_text()
-    assert pages.with_table(text, checks.CHAPTERS) == text, "run `python book/pages.py`"
+    assert pages.with_table(text, checks.CHAPTERS) == text, "run `python book/tools/pages.py`"
 
 
 def test_table_follows_the_chapters(tmp_path):

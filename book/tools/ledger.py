@@ -1,6 +1,6 @@
 """Write ``ledger.md``: every claim that the book tests with what we measured, and every equation with its check.
 
-    python book/ledger.py
+    python book/tools/ledger.py
 
 A claim is told in our words; its source says who made it. What we measured comes from the files in ``results``, and a
 verdict is only written down if its condition holds for them. Links lead to where the book deals with it.
@@ -19,7 +19,7 @@ import nbformat
 
 import made
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 PAGE = BOOK / "ledger.md"
 
 
@@ -380,9 +380,9 @@ CLAIMS = [
 CLAIMS_HEAD = """
 # The ledger
 
-What was claimed, and what we measured. `book/ledger.py` writes this page from the result files, so no measured number
-was typed. Numbers are mean negative log-likelihoods of test rows in nats, where nothing else is said. *The post* is
-Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015); see [references](references.md).
+What was claimed, and what we measured. `book/tools/ledger.py` writes this page from the result files, so no measured
+number was typed. Numbers are mean negative log-likelihoods of test rows in nats, where nothing else is said. *The post*
+is Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015); see [references](references.md).
 
 ## Claims
 

@@ -1,4 +1,4 @@
-"""Write the table of chapters into the landing page: `python book/pages.py`.
+"""Write the table of chapters into the landing page: `python book/tools/pages.py`.
 
 Titles, reading times and run times come from the chapters; only questions and answers are written here.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 INDEX = BOOK / "index.md"
 WORDS_PER_MINUTE = 200
 
@@ -61,7 +61,7 @@ def table(paths):
     for path in paths:
         number, text = int(path.name.partition("_")[0]), prose(path)
         if number not in CHAPTERS:
-            raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/pages.py")
+            raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/tools/pages.py")
         title = re.match(r"# (.*?)(:|$)", text, re.M)[1]
         minutes.append(max(1, round(words(text) / WORDS_PER_MINUTE)))
         seconds.append(int(RUN_TIME.search(text)[1]))

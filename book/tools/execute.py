@@ -1,8 +1,8 @@
 """Execute chapters in place and write their measured run time into them.
 
-    python book/execute.py                       # all chapters
-    python book/execute.py book/04_made.ipynb    # some
-    python book/execute.py --first-cell          # execute none, only bring the first code cells up to date
+    python book/tools/execute.py                       # all chapters
+    python book/tools/execute.py book/04_made.ipynb    # some
+    python book/tools/execute.py --first-cell          # execute none, only bring the first code cells up to date
 
 Executing a chapter again leaves the file unchanged unless its results changed.
 """
@@ -18,7 +18,7 @@ import launch
 import nbformat
 from nbclient import NotebookClient
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 BUDGET = 60  # seconds a chapter may take on two cores
 SECONDS_STEP, MEMORY_STEP = 5, 0.1
 RUN_TIME = re.compile(r"^\*\*Run time\.\*\*.*$", re.M)
