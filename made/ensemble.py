@@ -39,8 +39,8 @@ def using(model: MADE, connectivity: Connectivity) -> Iterator[None]:
 class Mixture(nn.Module):
     r"""The average of one model's distributions under several connectivities: again a distribution.
 
-    .. math:: p(x) = \frac1K \sum_{k=1}^{K} p_k(x), \qquad
-        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log K
+    .. math:: p(x) = \frac1J \sum_{k=1}^{J} p_k(x), \qquad
+        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log J
 
     Probabilities of whole rows are averaged. Averages of raw outputs, or of the probabilities of single variables, do
     not sum to one and are no likelihood.

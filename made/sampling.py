@@ -1,7 +1,7 @@
 """Ancestral sampling: draw the variables one after the other, each given those before it.
 
 Two samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
-does the work of about one forward pass. Both are handed a model; this room never imports one.
+does the work of about one forward pass. Both are handed a model; this module never imports one.
 """
 
 from __future__ import annotations
