@@ -10,7 +10,7 @@ PIP = $(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
 TORCH ?= $(shell [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null && echo default || echo cpu)
 CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 15 --retries 1
 PAGE := _build/html/book/index.html
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.py book/static/*.* made/*.py made/*/*.py)
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/tools/*.py book/static/*.* made/*.py made/*/*.py)
 
 .PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark mutants dist clean
 
@@ -25,10 +25,10 @@ $(ENV): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 book: $(ENV)  ## build the book and print the page to open
-	$(BIN)/python book/build.py
+	$(BIN)/python book/tools/build.py
 
 $(PAGE): $(ENV) $(SOURCES)
-	$(BIN)/python book/build.py
+	$(BIN)/python book/tools/build.py
 
 check: lint unit  ## the short round while you work: lint and unit
 
@@ -39,11 +39,11 @@ unit: $(ENV)  ## unit tests and doctests, without other processes, notebooks and
 	$(BIN)/python -m pytest -m "not processes and not browser" --ignore-glob='*.ipynb'
 
 test: $(PAGE) lint  ## everything: lint, unit tests, doctests, every notebook against its stored outputs, every page in a browser
-	$(BIN)/python book/chromium.py
+	$(BIN)/python book/tools/chromium.py
 	$(BIN)/python -m pytest
 
 browser: $(PAGE)  ## only the tests that open the built book in a browser
-	$(BIN)/python book/chromium.py
+	$(BIN)/python book/tools/chromium.py
 	$(BIN)/python -m pytest -m browser -n 0 tests/book
 
 oldest:  ## unit tests with the oldest versions allowed, in an environment of their own (needs Python 3.11 or 3.12)
@@ -53,22 +53,22 @@ newest:  ## unit tests with the newest versions there are, in an environment of 
 	$(MAKE) unit VENV=.venv-newest CONSTRAINTS=
 
 notebooks: $(ENV)  ## execute the chapters again, in place
-	$(BIN)/python book/execute.py
+	$(BIN)/python book/tools/execute.py
 
 results: $(ENV)  ## run every experiment again (hours; what is recorded already is skipped where a script says so)
 	for script in mnist masks any_order slips direct scoreboard rounded drawn; do $(BIN)/python book/experiments/$$script.py || exit 1; done
-	$(BIN)/python book/ledger.py
+	$(BIN)/python book/tools/ledger.py
 
 launch: $(ENV)  ## write the address of the repository from _config.yml into the first cell of every chapter
-	$(BIN)/python book/execute.py --first-cell
+	$(BIN)/python book/tools/execute.py --first-cell
 
 lab: $(ENV)  ## open the chapters in JupyterLab
 	$(PIP) -e ".[dev,lab]"
 	$(BIN)/jupyter lab book
 
 pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
-	$(BIN)/python book/chromium.py
-	$(BIN)/python book/pdf.py
+	$(BIN)/python book/tools/chromium.py
+	$(BIN)/python book/tools/pdf.py
 
 benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(PIP) -e ".[dev,benchmark]"

@@ -22,8 +22,8 @@ using = MADE.using  # as a function: using(model, connectivity)
 class Mixture(nn.Module):
     r"""The average of one model's distributions under several connectivities: again a distribution.
 
-    .. math:: p(x) = \frac1R \sum_{r=1}^{R} p_r(x), \qquad
-        \log p(x) = \operatorname{logsumexp}_r \log p_r(x) - \log R
+    .. math:: p(x) = \frac1J \sum_{k=1}^{J} p_k(x), \qquad
+        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log J
 
     Probabilities of whole rows are averaged. Averages of raw outputs, or of the probabilities of single variables, do
     not sum to one and are no likelihood.
@@ -76,7 +76,7 @@ class Mixture(nn.Module):
     ) -> Tensor:
         r"""Draw samples: for each, choose a connectivity, then sample the model under it.
 
-        With known values the choice follows :math:`p(r \mid x_{\text{known}}) \propto p_r(x_{\text{known}})`.
+        With known values the choice follows :math:`p(k \mid x_{\text{known}}) \propto p_k(x_{\text{known}})`.
 
         Args:
             n: number of samples.

@@ -10,7 +10,7 @@ checkpoint in the folder ``book/results/unfinished``.
 
 import time
 
-import record
+import run
 import torch
 from masks import evaluate
 
@@ -35,17 +35,17 @@ TOY = {
 
 
 def main() -> None:
-    toy, folder = record.begin("any_order", __doc__, EXPECTED)
+    toy, folder = run.begin("any_order", __doc__, EXPECTED)
     config, started = TOY if toy else CONFIG, time.process_time()
     split = made.data.load(config["data"], binarize=config["binarize"])
-    model, curves = record.train_in_phases(config, split, config["setting"], config["order"])
+    model, curves = run.train_in_phases(config, folder, split, config["setting"], config["order"])
     model.half().save(folder / "mnist_any_order.safetensors")
     model.float()
     found = {"parameters": sum(p.numel() for p in model.parameters()), **evaluate(model, split.test)}
     print(found["test_single"], found["test_mixture"])
     seconds = time.process_time() - started  # of work, whatever else the machine has to do
     curve = curves["valid"]
-    print(record.write("any_order", config, time.time() - seconds, folder, **found, valid_curve=curve))
+    print(run.write("any_order", config, time.time() - seconds, folder, **found, valid_curve=curve))
 
 
 if __name__ == "__main__":

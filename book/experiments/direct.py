@@ -7,7 +7,9 @@ Early stopping uses the validation rows only; the test rows are used once per ru
 as it is done; started again, the script goes on.
 """
 
-import record
+from itertools import product
+
+import run
 import torch
 
 import made
@@ -39,9 +41,9 @@ SMALL = {"hidden": [[4]], "rows": [100], "epochs": 1, "patience": 1, "dropout": 
 TOY = {**CONFIG, "data": {"digits": SMALL}}
 
 
-def run(config, name, hidden, rows, direct, seed):
+def measure(config, folder, data, hidden, rows, direct, seed):
     """Train and evaluate one model."""
-    split, options = made.data.load(name), config["data"][name]
+    split, options = made.data.load(data), config["data"][data]
     D = split.train.shape[1]
     model = made.MADE(D, hidden, direct=direct, dropout=options["dropout"], seed=seed)
     settings = {key: config[key] for key in ("lr", "batch_size")}
@@ -62,18 +64,12 @@ def run(config, name, hidden, rows, direct, seed):
 
 
 def jobs(config, runs):
-    """Every run: its name and its arguments."""
-    for name, options in config["data"].items():
-        for hidden in options["hidden"]:
-            for rows in options["rows"]:
-                for seed in options["seeds"]:
-                    for direct in (True, False):
-                        words = [name, " x ".join(map(str, hidden)), f"{rows} rows"]
-                        key = " | ".join([*words, "direct" if direct else "no direct", str(seed)])
-                        arguments = (name, hidden, rows, direct, seed)
-                        yield key, lambda arguments=arguments: run(config, *arguments)
+    """The fields of every run."""
+    for data, options in config["data"].items():
+        for hidden, rows, seed, direct in product(options["hidden"], options["rows"], options["seeds"], (True, False)):
+            yield {"data": data, "hidden": hidden, "rows": rows, "direct": direct, "seed": seed}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.main("direct", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    run.main("direct", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

@@ -13,7 +13,7 @@ Every run is kept as soon as it is done. A run that is interrupted goes on where
 """
 
 import torch
-from record import each_mask, main, mixture, nats, train_in_phases
+from run import each_mask, main, mixture, nats, select, train_in_phases
 
 import made
 
@@ -50,28 +50,30 @@ def load(config):
     return made.data.load(config["data"], binarize=config["binarize"], seed=config.get("draw", 0))
 
 
-def network(config, setting, order):
+def measure(config, folder, stage, setting, order=None):
+    """Train one network, or score those that were trained for the chosen setting."""
+    return score(config, folder, setting) if stage == "final" else network(config, folder, setting, order)
+
+
+def network(config, folder, setting, order):
     """Train a network; what it scores on validation rows."""
     split = load(config)
-    model, curves = train_in_phases(config, split, setting, order)
+    model, curves = train_in_phases(config, folder, split, setting, order)
     return {
-        "setting": setting,
-        "order": order,
         "parameters": sum(p.numel() for p in model.parameters()),
         "valid": made.nll(model, split.valid)._asdict(),
         **{f"{name}_curve": curve for name, curve in curves.items()},
     }
 
 
-def score(config, setting):
+def score(config, folder, setting):
     """The test rows, once, under the networks of the chosen setting: each, and the mixture of all."""
     split, parts = load(config), []
     for order in config["orders"]:
-        model, _ = train_in_phases(config, split, setting, order)  # at once, where the checkpoints still are
+        model, _ = train_in_phases(config, folder, split, setting, order)  # at once, where the checkpoints still are
         parts.append(each_mask(model, split.test, 1))
     parts = torch.cat(parts)
     return {
-        "setting": setting,
         "test": [nats(part) for part in parts],
         "mixture": [nats(mixture(parts[:k])) for k in range(1, len(parts) + 1)],
         "gain": nats(mixture(parts) - parts.mean(0)),
@@ -79,17 +81,16 @@ def score(config, setting):
 
 
 def jobs(config, runs):
-    """Every run: its name and what does it."""
+    """The fields of every run: a search among settings, other orders for the best of them, and the test rows."""
     first, *others = config["orders"]
-    tried = [f"setting {number}" for number in range(len(config["settings"]))]
-    for key, setting in zip(tried, config["settings"], strict=True):
-        yield key, lambda setting=setting: network(config, setting, first)
-    best = runs[min(tried, key=lambda key: runs[key]["valid"]["mean"])]["setting"]
+    for setting in config["settings"]:
+        yield {"stage": "search", "setting": setting, "order": first}
+    best = min(select(runs, stage="search"), key=lambda row: row["valid"]["mean"])["setting"]
     for order in others:
-        yield f"{order['order']} order {order['seed']}", lambda order=order: network(config, best, order)
-    yield "chosen", lambda: score(config, best)
+        yield {"stage": "orders", "setting": best, "order": order}
+    yield {"stage": "final", "setting": best}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main("drawn", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    main("drawn", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

@@ -6,14 +6,15 @@
 Every run is kept in the result file as soon as it is done; started again, the script goes on after the last one. Early
 stopping uses the validation rows under the first connectivity; the test rows are used once, at the end. For a model
 with several connectivities, ``test_each`` are its test NLLs under 32 of them, ``test_single`` is their mean, and
-``test_mixture[K]`` is the test NLL of the mixture of the first K.
+``test_mixture`` has the test NLL of mixtures of the first few of them.
 """
 
 import math
 from itertools import product
+from pathlib import Path
 
 import torch
-from record import each_mask, main, mixture
+from run import each_mask, main, mixture
 
 import made
 
@@ -54,14 +55,14 @@ def evaluate(model: made.MADE, x: torch.Tensor) -> dict:
         "test_single": round(-parts.mean().item(), 3),
         "test_single_stderr": round(parts.mean(0).std().item() / math.sqrt(len(x)), 3),
         "test_each": [round(v, 3) for v in (-parts.mean(1)).tolist()],
-        "test_mixture": {str(k): round(v.mean().item(), 3) for k, v in mixtures.items()},
+        "test_mixture": [{"members": k, "nll": round(v.mean().item(), 3)} for k, v in mixtures.items()],
         "test_mixture_stderr": round(mixtures[sizes[-1]].std().item() / math.sqrt(len(x)), 3),
     }
 
 
-def run(config: dict, name: str, width: int, variant: str, seed: int) -> dict:
+def measure(config: dict, folder: Path, data: str, width: int, variant: str, seed: int) -> dict:
     """Train and evaluate one model."""
-    split, options = made.data.load(name), config["data"][name]
+    split, options = made.data.load(data), config["data"][data]
     dropout = options.get("dropout", 0.0)
     model = made.MADE(split.train.shape[1], (width,), dropout=dropout, seed=seed, **config["variants"][variant])
     settings = {"epochs": options["epochs"], "patience": options["patience"], "seed": seed}
@@ -77,13 +78,12 @@ def run(config: dict, name: str, width: int, variant: str, seed: int) -> dict:
 
 
 def jobs(config, runs):
-    """Every run: its name and what does it."""
-    for name, options in config["data"].items():
-        for choice in product(options["widths"], options["variants"], options["seeds"]):
-            key = " | ".join(map(str, (name, *choice)))
-            yield key, lambda name=name, choice=choice: run(config, name, *choice)
+    """The fields of every run."""
+    for data, options in config["data"].items():
+        for width, variant, seed in product(options["widths"], options["variants"], options["seeds"]):
+            yield {"data": data, "width": width, "variant": variant, "seed": seed}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main("masks", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    main("masks", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

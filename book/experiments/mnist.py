@@ -10,7 +10,7 @@ goes on where it was, from a checkpoint in the folder ``book/results/unfinished`
 
 import time
 
-import record
+import run
 import torch
 
 import made
@@ -36,14 +36,14 @@ SHIPPED = ("natural", "random")
 
 
 def main() -> None:
-    toy, folder = record.begin("mnist", __doc__, EXPECTED)
+    toy, folder = run.begin("mnist", __doc__, EXPECTED)
     started, config = time.time(), {**CONFIG, "data": "digits", "hidden": [16], "epochs": 2} if toy else CONFIG
     split = made.data.load(config["data"], binarize=config["binarize"])
     models = {}
     for name, options in config["models"].items():
         model = made.MADE(split.train.shape[1], config["hidden"], seed=config["seed"], **options)
         settings = {key: config[key] for key in ("epochs", "patience", "batch_size", "lr", "seed")}
-        resume = record.checkpoint("mnist", config["data"], config["hidden"], options, settings)
+        resume = run.checkpoint(folder, "mnist", config["data"], config["hidden"], options, settings)
         history = made.fit(model, split.train, split.valid, **settings, **resume)
         model.half()  # what is shipped and measured are weights rounded to float16
         if name in SHIPPED:
@@ -58,7 +58,7 @@ def main() -> None:
             "valid_curve": [round(v, 3) for v in history.valid],
         }
         print(name, models[name]["test_nll"])
-    print(record.write("mnist", config, started, folder, models=models))
+    print(run.write("mnist", config, started, folder, models=models))
 
 
 if __name__ == "__main__":

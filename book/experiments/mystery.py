@@ -26,7 +26,7 @@ import math
 import time
 from itertools import pairwise
 
-import record
+import run
 import torch
 from stacked import Clock, Stack, Step, adam, cross_entropy, dropping, machine, nats, options, set_precision, show
 from torch.nn import functional as F
@@ -306,7 +306,7 @@ def main():
     rows, precision, before = known["rows"], known["precision"], known["seconds"]
 
     def save():
-        record.write(
+        run.write(
             "mystery",
             config,
             started - before,

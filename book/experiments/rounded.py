@@ -7,7 +7,7 @@ The procedure is that of ``drawn.py``, with other pixels, a single setting and t
 """
 
 import drawn
-import record
+import run
 import torch
 
 EXPECTED = "16 minutes"
@@ -21,4 +21,4 @@ TOY = {**drawn.TOY, "binarize": "threshold"}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.main("rounded", __doc__, CONFIG, TOY, drawn.jobs, EXPECTED)
+    run.main("rounded", __doc__, CONFIG, TOY, drawn.jobs, drawn.measure, EXPECTED)

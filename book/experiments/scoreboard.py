@@ -13,7 +13,7 @@ started again, the script goes on.
 import random
 
 import torch
-from record import each_mask, main, mixture, nats
+from run import each_mask, main, mixture, nats, select
 
 import made
 
@@ -36,27 +36,36 @@ LARGE = {"hidden": [1000], "order": "random", "direct": True, "dropout": 0.7, "w
 LARGE |= {"batch_size": 50}
 BARE = {**LARGE, "hidden": [500], "dropout": 0.0, "weight_decay": 0.0, "lr": 1e-3}
 SPARSE = {**LARGE, "direct": False, "weight_decay": 0.0, "batch_size": 100}
-FOLLOW_UPS = {  # settings that the random ones made look promising
-    "nips | many masks": [{**SPARSE, "n_masks": 2}, {**SPARSE, "n_masks": 16}, {**SPARSE, "n_masks": 32}],
-    "dna | one mask": [{**LARGE, "lr": 1e-3}, {**LARGE, "weight_decay": 1.0}],
-    "dna | many masks": [
-        {**LARGE, "n_masks": 2},
-        {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 2},
-        {**LARGE, "dropout": 0.5, "weight_decay": 0.1, "lr": 1e-3, "batch_size": 100, "n_masks": 8},
-        {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 32},
-    ],
-    "mushrooms | one mask": [
-        {**BARE, "order": "natural"},
-        {**BARE, "order": "natural", "weight_decay": 0.1, "lr": 5e-4},
-        {**BARE, "order": "natural", "hidden": [500, 500], "dropout": 0.3, "weight_decay": 0.1},
-    ],
-    "mushrooms | many masks": [
-        {**BARE, "n_masks": 2},
-        {**BARE, "n_masks": 8},
-        {**BARE, "hidden": [1000], "weight_decay": 0.1, "n_masks": 8},
-        {**BARE, "dropout": 0.3, "weight_decay": 0.1, "n_masks": 4},
-    ],
-}
+FOLLOW_UPS = [  # settings that the random ones made look promising
+    {"data": "nips", "kind": "many masks", "setting": {**SPARSE, "n_masks": 2}},
+    {"data": "nips", "kind": "many masks", "setting": {**SPARSE, "n_masks": 16}},
+    {"data": "nips", "kind": "many masks", "setting": {**SPARSE, "n_masks": 32}},
+    {"data": "dna", "kind": "one mask", "setting": {**LARGE, "lr": 1e-3}},
+    {"data": "dna", "kind": "one mask", "setting": {**LARGE, "weight_decay": 1.0}},
+    {"data": "dna", "kind": "many masks", "setting": {**LARGE, "n_masks": 2}},
+    {"data": "dna", "kind": "many masks", "setting": {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 2}},
+    {
+        "data": "dna",
+        "kind": "many masks",
+        "setting": {**LARGE, "dropout": 0.5, "weight_decay": 0.1, "lr": 1e-3, "batch_size": 100, "n_masks": 8},
+    },
+    {"data": "dna", "kind": "many masks", "setting": {**LARGE, "dropout": 0.5, "weight_decay": 1.0, "n_masks": 32}},
+    {"data": "mushrooms", "kind": "one mask", "setting": {**BARE, "order": "natural"}},
+    {"data": "mushrooms", "kind": "one mask", "setting": {**BARE, "order": "natural", "weight_decay": 0.1, "lr": 5e-4}},
+    {
+        "data": "mushrooms",
+        "kind": "one mask",
+        "setting": {**BARE, "order": "natural", "hidden": [500, 500], "dropout": 0.3, "weight_decay": 0.1},
+    },
+    {"data": "mushrooms", "kind": "many masks", "setting": {**BARE, "n_masks": 2}},
+    {"data": "mushrooms", "kind": "many masks", "setting": {**BARE, "n_masks": 8}},
+    {
+        "data": "mushrooms",
+        "kind": "many masks",
+        "setting": {**BARE, "hidden": [1000], "weight_decay": 0.1, "n_masks": 8},
+    },
+    {"data": "mushrooms", "kind": "many masks", "setting": {**BARE, "dropout": 0.3, "weight_decay": 0.1, "n_masks": 4}},
+]
 CONFIG = {
     "data": {"nips": {"epochs": 200}, "digits": {"epochs": 200}, "dna": {"epochs": 200}, "mushrooms": {"epochs": 200}},
     "kinds": {"one mask": GRID, "many masks": {**GRID, **MANY}},
@@ -66,7 +75,7 @@ CONFIG = {
     "evaluated": 32,
     "seeds": [0, 1, 2, 3, 4],
 }
-TOY = {**CONFIG, "data": {"digits": {"epochs": 1}}, "tried": 2, "follow_ups": {}, "evaluated": 4, "seeds": [0, 1]}
+TOY = {**CONFIG, "data": {"digits": {"epochs": 1}}, "tried": 2, "follow_ups": [], "evaluated": 4, "seeds": [0, 1]}
 
 
 def settings(grid, number, seed):
@@ -79,22 +88,26 @@ def settings(grid, number, seed):
     return drawn
 
 
-def train(config, name, setting, seed):
+def train(config, data, setting, seed):
     """One model and its history."""
-    split = made.data.load(name)
+    split = made.data.load(data)
     names = ("hidden", "direct", "dropout", "order", "degrees", "n_masks")
     model = made.MADE(split.train.shape[1], seed=seed, **{key: setting[key] for key in names if key in setting})
     options = {key: setting[key] for key in ("lr", "weight_decay", "batch_size")}
-    options |= {"epochs": config["data"][name]["epochs"], "patience": config["patience"]}
+    options |= {"epochs": config["data"][data]["epochs"], "patience": config["patience"]}
     return model, made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
 
 
-def search(config, name, setting):
+def measure(config, folder, stage, data, kind, setting):
+    """Try a setting, or train and score the chosen one."""
+    return {"search": search, "final": final}[stage](config, data, setting)
+
+
+def search(config, data, setting):
     """What a setting scores on the validation rows."""
-    model, history = train(config, name, setting, seed=config["seeds"][0])
-    parts = each_mask(model, made.data.load(name).valid, config["evaluated"])
+    model, history = train(config, data, setting, seed=config["seeds"][0])
+    parts = each_mask(model, made.data.load(data).valid, config["evaluated"])
     return {
-        "setting": setting,
         "valid": {"single": nats(parts.mean(0)), "mixture": nats(mixture(parts))},
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
@@ -102,15 +115,14 @@ def search(config, name, setting):
     }
 
 
-def final(config, name, setting):
+def final(config, data, setting):
     """Train the chosen setting with every seed, and score the test rows."""
-    split, networks, curves = made.data.load(name), [], []
+    split, networks, curves = made.data.load(data), [], []
     for seed in config["seeds"]:
-        model, history = train(config, name, setting, seed)
+        model, history = train(config, data, setting, seed)
         networks.append(each_mask(model, split.test, config["evaluated"]))
         curves.append([round(v, 2) for v in history.valid])
     return {
-        "setting": setting,
         "parameters": sum(p.numel() for p in model.parameters()),
         "test_rows": len(split.test),
         "single": [nats(parts.mean(0)) for parts in networks],
@@ -121,19 +133,17 @@ def final(config, name, setting):
 
 
 def jobs(config, runs):
-    """Every run: its name and what does it."""
-    for name in config["data"]:
+    """The fields of every run: for each data set and kind of training a search among settings, then the best."""
+    for data in config["data"]:
         for kind, grid in config["kinds"].items():
-            tried = []
-            drawn = settings(grid, config["tried"], seed=0)
-            for number, setting in enumerate(drawn + config["follow_ups"].get(f"{name} | {kind}", [])):
-                tried.append(f"{name} | {kind} | {number}")
-                yield tried[-1], lambda name=name, setting=setting: search(config, name, setting)
-            best = min(tried, key=lambda key: runs[key]["valid"]["mixture"]["mean"])
-            setting = runs[best]["setting"]
-            yield f"{name} | {kind} | chosen", lambda name=name, setting=setting: final(config, name, setting)
+            follow_ups = [row["setting"] for row in select(config["follow_ups"], data=data, kind=kind)]
+            for setting in settings(grid, config["tried"], seed=0) + follow_ups:
+                yield {"stage": "search", "data": data, "kind": kind, "setting": setting}
+            tried = select(runs, stage="search", data=data, kind=kind)
+            best = min(tried, key=lambda row: row["valid"]["mixture"]["mean"])
+            yield {"stage": "final", "data": data, "kind": kind, "setting": best["setting"]}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main("scoreboard", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    main("scoreboard", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

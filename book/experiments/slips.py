@@ -14,9 +14,10 @@ a hundred are lost as in the post. Every run is kept as soon as it is done; star
 """
 
 import copy
+import json
 from itertools import product
 
-import record
+import run
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -25,13 +26,15 @@ import made
 from made.layers import MaskedLinear
 
 EXPECTED = "49 minutes"
+REPORTED = json.loads((run.RESULTS / "reported.json").read_text())["rows"]
+POST = {row["metric"]: row["value"] for row in run.select(REPORTED, source="keng_notebook")}
 CONFIG = {
     "data": {
         "digits": {"hidden": [653, 653], "epochs": 60, "rows": 1197},
         "mnist": {"hidden": [500, 500], "epochs": 12, "rows": 20000},
     },
-    "range": 8000 / 784,
-    "dropout": 0.1,
+    "range": POST["hidden_units"] / 784,
+    "dropout": POST["dropout"],
     "clip": 1e-7,
     "lr": 1e-3,
     "batch_size": 100,
@@ -98,9 +101,9 @@ def silent(network, x):
     return ((out <= network.clip) | (out >= 1 - network.clip)).double().mean().item()
 
 
-def run(config, name, wide_degrees, relu_output, direct, seed):
+def measure(config, folder, data, wide_degrees, relu_output, direct, seed):
     """Train one network; scores by the state of dropout in evaluation."""
-    options, split = config["data"][name], made.data.load(name)
+    options, split = config["data"][data], made.data.load(data)
     train, valid = split.train[: options["rows"]], split.valid[:2000]
     D = train.shape[1]
     network = PostNetwork(D, options["hidden"], wide_degrees, relu_output, direct, config, seed)
@@ -134,14 +137,12 @@ def run(config, name, wide_degrees, relu_output, direct, seed):
 
 
 def jobs(config, runs):
-    """Every run: its name and its arguments."""
-    for name in config["data"]:
+    """The fields of every run."""
+    for data in config["data"]:
         for seed, wide, relu, direct in product(config["seeds"], (False, True), (False, True), (True, False)):
-            words = ["wide degrees"] * wide + ["relu output"] * relu or ["correct"]
-            key = f"{name} | {' + '.join(words)} | {'direct' if direct else 'no direct'} | {seed}"
-            yield key, lambda name=name, arguments=(wide, relu, direct, seed): run(config, name, *arguments)
+            yield {"data": data, "wide_degrees": wide, "relu_output": relu, "direct": direct, "seed": seed}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record.main("slips", __doc__, CONFIG, TOY, jobs, EXPECTED)
+    run.main("slips", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

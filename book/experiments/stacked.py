@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import record
+import run
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -238,7 +238,7 @@ def options(description: str, seconds: float, data: Sequence[str] = ()) -> argpa
     if chosen.precision is None:
         chosen.precision = "bfloat16" if chosen.device.type == "cuda" else "float32"
     if chosen.folder is None:
-        chosen.folder = Path(tempfile.mkdtemp()) if chosen.toy else record.RESULTS
+        chosen.folder = Path(tempfile.mkdtemp()) if chosen.toy else run.RESULTS
     chosen.folder.mkdir(parents=True, exist_ok=True)
     return chosen
 
@@ -251,7 +251,7 @@ def show(rows: Iterable[dict], *names: str) -> None:
 
 def machine(device: torch.device) -> dict:
     """What the networks were trained on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else record.processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else run.processor()
     return {"device": name, "cores": os.cpu_count()}
 
 

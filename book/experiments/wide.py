@@ -29,7 +29,7 @@ import math
 import time
 
 import numpy as np
-import record
+import run
 import torch
 from stacked import (
     Clock,
@@ -334,7 +334,7 @@ class Experiment:
 
     def save(self):
         """Write all that is known."""
-        record.write(
+        run.write(
             "wide",
             self.config,
             self.started - self.before,

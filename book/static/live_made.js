@@ -105,7 +105,7 @@
     return [...order.filter((i) => given[i] >= 0), ...order.filter((i) => given[i] < 0)];
   }
 
-  // ---- the networks: scripts with base64 text, written by book/live_weights.py -------------------------------------
+  // ---- the networks: scripts with base64 text, written by book/tools/live_weights.py -------------------------------------
 
   const FOLDER = new URL("live_weights/", document.currentScript.src);
   const SIZES = { natural: "1.9 MB", any_order: "4.1 MB" };

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "book" / "experiments")]
 import peers
-import record
+from run import RESULTS, processor, write
 
 import made
 from made.sampling import sample_incremental, uniforms
@@ -265,10 +265,10 @@ def growth(config, keep):
                     else:
                         run = lambda model=model, x=x: model.sample(len(x))
                     rounds = config["slow_rounds"] + 2 if value < 10000 else 1
-                    found.append((value, summary(contest({"made": run}, rounds)["made"])["ms"]))
-            logs = [(math.log(value), math.log(ms)) for value, ms in found]
+                    found.append({"size": value, "ms": summary(contest({"made": run}, rounds)["made"])["ms"]})
+            logs = [(math.log(time["size"]), math.log(time["ms"])) for time in found]
             slope = statistics.linear_regression(*zip(*logs, strict=True)).slope
-            rows.append({"task": task, "axis": axis, "ms": dict(found), "exponent": round(slope, 2)})
+            rows.append({"task": task, "axis": axis, "times": found, "exponent": round(slope, 2)})
             print(" ", rows[-1], flush=True)
     return rows
 
@@ -328,7 +328,7 @@ def floor(config, keep):
 @torch.no_grad()
 def blocks(config, keep):
     """The incremental sampler with blocks of other sizes, on a trained network if there is one of this size."""
-    path = record.RESULTS / "mnist_natural.safetensors"
+    path = RESULTS / "mnist_natural.safetensors"
     trained = config["D"] == 784 and path.exists()
     model = made.MADE.load(path).float() if trained else made.MADE(config["D"], config["hidden"][0]).eval()
     rows = []
@@ -359,18 +359,18 @@ def main() -> None:
         memory_of(chosen.memory_of, json.loads(chosen.config))
         return
     started, config = time.time(), TOY if chosen.toy else FULL
-    folder = Path(tempfile.mkdtemp()) if chosen.toy else record.RESULTS
+    folder = Path(tempfile.mkdtemp()) if chosen.toy else RESULTS
     old = folder / "speed.json"
     sections = json.loads(old.read_text())["sections"] if old.exists() else {}
     for name in chosen.only:
         print(name, flush=True)
-        machine = {"cpu": record.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+        machine = {"cpu": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
         with ExitStack() as keep:
             rows = SECTIONS[name](config, keep)
         sections[name] = {"machine": machine, "versions": peers.versions(), "rows": rows}
     absent = peers.build_peers(config["D"], config["hidden"][0])[1]
     sections = {name: sections[name] for name in SECTIONS if name in sections}
-    print(record.write("speed", config, started, folder, absent=absent, sections=sections))
+    print(write("speed", config, started, folder, absent=absent, sections=sections))
 
 
 if __name__ == "__main__":

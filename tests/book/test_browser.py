@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urlsplit
 
-import checks
+import chapters
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from build import entries
@@ -21,7 +21,7 @@ PAGES = [name for name in PAGES if name != "index.html"]  # it only redirects to
 READING_ORDER = [f"{entry}.html" for entry in entries()]
 # Listings of source are all made alike: one stands for all.
 DIFFERENT = [name for name in PAGES if not name.startswith("_modules/made/") or name.endswith("/masks.html")]
-CHAPTERS = [f"book/{path.stem}.html" for path in checks.CHAPTERS]
+CHAPTERS = [f"book/{path.stem}.html" for path in chapters.PATHS]
 
 UNTYPESET = "() => [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length"
 BROKEN_MATH = "() => [...document.querySelectorAll('mjx-merror')].map(m => m.textContent || m.dataset.mjxError)"
@@ -160,7 +160,7 @@ def test_chapter_has_what_a_reader_reaches_for(name, visit, base):
     assert cells.count() == page.locator(".cell_input .highlight:has(button.copybtn)").count() > 0
     notebook = page.locator("a.btn-download-source-button").evaluate("a => a.href")
     assert notebook.endswith(".ipynb")
-    assert checks.read(HTML / notebook.removeprefix(base["file"] + "/")).cells
+    assert chapters.read(HTML / notebook.removeprefix(base["file"] + "/")).cells
     assert not complaints, "\n" + "\n".join(complaints)
 
 

@@ -2,14 +2,15 @@
 
 from collections import Counter
 
+import chapters
 import checks
 
 
 def pages():
     """Every page that may refer to an equation: name and prose."""
-    for path in checks.CHAPTERS:
-        yield path.name, "\n\n".join(cell.source for cell in checks.markdown_cells(checks.read(path)))
-    for path in sorted((checks.ROOT / "book").glob("*.md")):
+    for path in chapters.PATHS:
+        yield path.name, chapters.prose(chapters.read(path))
+    for path in sorted(chapters.BOOK.glob("*.md")):
         yield path.name, path.read_text()
 
 
@@ -19,7 +20,8 @@ def broken_references(pages, known):
 
 
 def all_tags():
-    return [tag for path in checks.CHAPTERS for found in checks.equation_tags(checks.read(path)) for tag in found]
+    book = "\n\n".join(chapters.prose(chapters.read(path)) for path in chapters.PATHS)
+    return [tag for found in chapters.equation_tags(book) for tag in found]
 
 
 def test_no_tag_twice():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chapters
 import checks
 import launch
 import pytest
@@ -15,10 +16,10 @@ import yaml
 URL = "https://github.com/someone/a-book"
 
 
-@pytest.mark.parametrize("path", checks.CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
 def test_first_cell_follows_the_setting(path):
-    source = checks.code_cells(checks.read(path))[0].source
-    assert launch.OPENING.match(source), "the first code cell must open as book/launch.py writes it"
+    source = chapters.code_cells(chapters.read(path))[0].source
+    assert launch.OPENING.match(source), "the first code cell must open as book/tools/launch.py writes it"
     assert launch.with_opening(source, *launch.repository()) == source, "run `make launch`"
 
 
@@ -40,15 +41,15 @@ def launchable(tmp_path_factory):
     """A copy of the project, cut to two pages, whose setting names a repository; built."""
     copy = tmp_path_factory.mktemp("book")
     unneeded = shutil.ignore_patterns("results", "experiments", "mathjax", "__pycache__")
-    shutil.copytree(checks.ROOT / "book", copy / "book", ignore=unneeded)
-    config = yaml.safe_load((checks.ROOT / "_config.yml").read_text())
+    shutil.copytree(chapters.BOOK, copy / "book", ignore=unneeded)
+    config = yaml.safe_load((chapters.ROOT / "_config.yml").read_text())
     config["repository"] = {"url": f"{URL}/", "branch": "stable"}
     config["launch_buttons"] = {"jupyterhub_url": "https://hub.example.org"}
     (copy / "_config.yml").write_text(yaml.safe_dump(config))
     toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "book/04_made"}]}
     (copy / "_toc.yml").write_text(yaml.safe_dump(toc))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(checks.ROOT), os.environ.get("PYTHONPATH", "")])}
-    for command in ([sys.executable, "book/execute.py", "--first-cell"], [jupyter_book(), "build", "."]):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(chapters.ROOT), os.environ.get("PYTHONPATH", "")])}
+    for command in ([sys.executable, "book/tools/execute.py", "--first-cell"], [jupyter_book(), "build", "."]):
         run = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
     return copy
@@ -72,10 +73,10 @@ def test_buttons_lead_to_the_notebook(launchable):
 
 @pytest.mark.processes
 def test_first_cell_is_all_that_changes(launchable):
-    before, after = (checks.read(root / "book" / "04_made.ipynb") for root in (checks.ROOT, launchable))
-    first = checks.code_cells(after)[0]
+    before, after = (chapters.read(root / "book" / "04_made.ipynb") for root in (chapters.ROOT, launchable))
+    first = chapters.code_cells(after)[0]
     assert f"git clone --quiet --depth 1 --branch stable {URL} made-book" in first.source
-    assert [cell for cell in before.cells if cell.id != checks.code_cells(before)[0].id] == [
+    assert [cell for cell in before.cells if cell.id != chapters.code_cells(before)[0].id] == [
         cell for cell in after.cells if cell.id != first.id
     ]
     assert first.outputs == []
@@ -95,13 +96,13 @@ def test_a_chapter_opened_alone_fetches_the_book(tmp_path):
     git(tmp_path / "origin", "init", "--initial-branch", "stable")
     git(tmp_path / "origin", "add", ".")
     git(tmp_path / "origin", "commit", "--message", "one")
-    source = checks.code_cells(checks.read(checks.CHAPTERS[0]))[0].source
+    source = chapters.code_cells(chapters.read(chapters.PATHS[0]))[0].source
     opening = launch.OPENING.match(launch.with_opening(source, (tmp_path / "origin").as_uri(), "stable"))[0]
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "chapter.ipy").write_text(opening + '\nprint(os.listdir("results"))\n')
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}
-    environment["PYTHONPATH"] = os.pathsep.join([str(checks.ROOT), os.environ.get("PYTHONPATH", "")])
+    environment["PYTHONPATH"] = os.pathsep.join([str(chapters.ROOT), os.environ.get("PYTHONPATH", "")])
     for _ in range(2):
         run = subprocess.run(
             [sys.executable, "-m", "IPython", "--colors=NoColor", "chapter.ipy"],

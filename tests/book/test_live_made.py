@@ -7,7 +7,7 @@ import base64
 import json
 import re
 
-import checks
+import chapters
 import live_weights
 import pytest
 import torch
@@ -16,7 +16,7 @@ from conftest import HTML, LOOK, NARROW, OVERFLOW, WIDE
 import made
 
 PAGE, CHAPTER = "book/live_made.html", "book/05_generating_samples.html"
-RESULTS = checks.ROOT / "book" / "results"
+RESULTS = chapters.BOOK / "results"
 LIVE = ".live-made"
 ORDERS = [("natural", "natural"), ("any_order", "natural"), ("any_order", "random"), ("any_order", "known first")]
 in_browser = pytest.mark.browser

@@ -5,12 +5,13 @@ import importlib
 import inspect
 import re
 
+import chapters
 import checks
 import pytest
 
 import made
 
-API = (checks.ROOT / "book" / "api.md").read_text()
+API = (chapters.BOOK / "api.md").read_text()
 
 
 def names_used(tree):
@@ -35,9 +36,9 @@ def is_module(name):
         return False
 
 
-@pytest.mark.parametrize("path", checks.CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
 def test_chapters_use_public_names(path):
-    used = {pair for cell in checks.code_cells(checks.read(path)) for pair in names_used(checks.parse(cell))}
+    used = {pair for cell in chapters.code_cells(chapters.read(path)) for pair in names_used(checks.parse(cell))}
     assert used
     for module, name in used:
         assert name in importlib.import_module(module).__all__, f"{module}.{name} is not public"

@@ -2,30 +2,29 @@
 
 import re
 
-import checks
+import chapters
 import pages
 import pytest
 
-BOOK = checks.ROOT / "book"
-GLOSSARY = (BOOK / "glossary.md").read_text()
+GLOSSARY = (chapters.BOOK / "glossary.md").read_text()
 
 
 def test_table_of_chapters_is_up_to_date():
     text = pages.INDEX.read_text()
-    assert pages.with_table(text, checks.CHAPTERS) == text, "run `python book/pages.py`"
+    assert pages.with_table(text, chapters.PATHS) == text, "run `python book/tools/pages.py`"
 
 
 def test_table_follows_the_chapters(tmp_path):
-    path = tmp_path / checks.CHAPTERS[0].name
-    changed = checks.CHAPTERS[0].read_text().replace("**Run time.** About ", "**Run time.** About 1")
+    path = tmp_path / chapters.PATHS[0].name
+    changed = chapters.PATHS[0].read_text().replace("**Run time.** About ", "**Run time.** About 1")
     path.write_text(changed.replace('"# Vanilla', '"# Plain'))
     assert "Plain autoencoders" in pages.table([path])
-    assert pages.table([path]) != pages.table(checks.CHAPTERS[:1])
+    assert pages.table([path]) != pages.table(chapters.PATHS[:1])
 
 
 def test_a_chapter_without_a_question_is_noticed(tmp_path):
     path = tmp_path / "99_more.ipynb"
-    path.write_bytes(checks.CHAPTERS[0].read_bytes())
+    path.write_bytes(chapters.PATHS[0].read_bytes())
     with pytest.raises(ValueError, match="give chapter 99 a question"):
         pages.table([path])
 
@@ -54,14 +53,12 @@ def stems(term):
 
 def test_every_term_is_used_where_the_glossary_says():
     """Its links lead to sections of chapters that contain the words of the term."""
-    slug = lambda title: re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
     for term, _, explanation in entries(GLOSSARY):
         links = re.findall(r"\]\((\w+\.ipynb)#([\w-]+)\)", explanation)
         assert links, f"{term} leads nowhere"
         for file, anchor in links:
-            text = pages.prose(BOOK / file)
-            parts = re.split(r"^#{1,4} (.*)$", text, flags=re.M)
-            sections = {slug(title): title + body for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+            found = chapters.sections(chapters.read(chapters.BOOK / file))
+            sections = {chapters.slug(section.title): section.title + section.text for section in found}
             assert anchor in sections, f"{term}: {file} has no section {anchor}"
             missing = [stem for stem in stems(term) if stem not in sections[anchor].lower()]
             assert not missing, f"{term}: {missing} not in {file}#{anchor}"

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-import checks
+import chapters
 import pdf
 import pytest
 from build import entries
@@ -40,31 +40,30 @@ def test_every_page_is_in_the_outline_and_opens_with_its_title(book, texts):
 def test_chapters_have_their_sections_in_the_outline(book):
     titles = {item.title for items in book.outline if isinstance(items, list) for item in items}
     sections = [
-        line.lstrip("# ")
-        for path in checks.CHAPTERS
-        for cell in checks.markdown_cells(checks.read(path))
-        for line in checks.without_code(cell.source).splitlines()
-        if line.startswith("## ")
+        section.title
+        for path in chapters.PATHS
+        for section in chapters.sections(chapters.read(path))
+        if section.level == 2
     ]
     assert {section for section in sections if section not in titles} == set()
 
 
 def test_no_figure_is_lost(book):
     images = {title: sum(len(book.pages[n].images) for n in range(a, b)) for title, a, b in parts(book)}
-    for path in checks.CHAPTERS:
-        nb = checks.read(path)
-        figures = sum(len(checks._images(cell)) for cell in checks.code_cells(nb))
-        (found,) = [n for title, n in images.items() if title.startswith(f"{checks.chapter_number(path)}. ")]
+    for path in chapters.PATHS:
+        nb = chapters.read(path)
+        figures = sum(len(chapters.images(cell)) for cell in chapters.code_cells(nb))
+        (found,) = [n for title, n in images.items() if title.startswith(f"{chapters.number_of(path)}. ")]
         assert found >= figures > 0, path.name
 
 
 def test_solutions_are_unfolded(texts):
     """The words of every folded solution are on paper."""
     text = "".join(texts)
-    for path in checks.CHAPTERS:
-        for cell in checks.markdown_cells(checks.read(path)):
+    for path in chapters.PATHS:
+        for cell in chapters.markdown_cells(chapters.read(path)):
             _, folded, solution = cell.source.partition("<summary>Solution</summary>")
-            opening = "".join(checks.without_math(solution).split("`")[0].split("*")[0].split(" ")[:4]).strip()
+            opening = "".join(chapters.without_math(solution).split("`")[0].split("*")[0].split(" ")[:4]).strip()
             assert not folded or "".join(opening.split()) in text, f"{path.name}: {opening}"
 
 

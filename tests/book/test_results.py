@@ -3,16 +3,17 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
-from checks import ROOT
+from chapters import BOOK
 
 import made
 
-RESULTS = ROOT / "book" / "results"
-SCRIPTS = sorted(path for path in (ROOT / "book" / "experiments").glob("*.py") if "\nCONFIG = " in path.read_text())
+RESULTS = BOOK / "results"
+SCRIPTS = sorted(path for path in (BOOK / "experiments").glob("*.py") if "\nCONFIG = " in path.read_text())
 
 
 @pytest.mark.processes
@@ -50,7 +51,51 @@ def test_records_of_many_runs_are_complete():
         module = importlib.import_module(script.stem)
         if hasattr(module, "jobs"):
             runs = json.loads((RESULTS / f"{script.stem}.json").read_text())["runs"]
-            assert list(runs) == [key for key, _ in module.jobs(module.CONFIG, runs)]
+            wanted = list(module.jobs(module.CONFIG, runs))
+            assert [{key: row[key] for key in fields} for row, fields in zip(runs, wanted, strict=True)] == wanted
+
+
+def keys(document):
+    """All keys of a document, at any depth."""
+    if isinstance(document, dict):
+        yield from document
+    for part in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from keys(part)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_no_key_has_to_be_parsed(path):
+    """What tells rows apart are fields; a key is a name."""
+    assert [key for key in keys(json.loads(path.read_text())) if re.search(r"\||^\d+$", key)] == []
+
+
+def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Of four runs one fails; started again, only the runs that are missing are done, by their fields."""
+    configuration(SCRIPTS[0])
+    runner = importlib.import_module("run")
+    monkeypatch.setattr(runner, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["trial"])
+    jobs = lambda config, runs: ({"data": data, "hidden": [seed], "seed": seed} for data in "ab" for seed in (0, 1))
+    done = []
+
+    def measure(config, folder, data, hidden, seed):
+        if len(done) == 2 and config["breaks"]:
+            raise KeyboardInterrupt
+        done.append((data, seed))
+        return {"found": len(done)}
+
+    config = {"breaks": True}
+    with pytest.raises(KeyboardInterrupt):
+        runner.main("trial", "", config, {}, jobs, measure, "no time")
+    document = json.loads((tmp_path / "trial.json").read_text())
+    assert [row["found"] for row in document["runs"]] == [1, 2]
+    monkeypatch.setitem(config, "breaks", False)
+    (tmp_path / "trial.json").write_text(json.dumps({**document, "config": config}))
+    runner.main("trial", "", config, {}, jobs, measure, "no time")
+    assert done == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert len(json.loads((tmp_path / "trial.json").read_text())["runs"]) == 4
+    runner.main("trial", "", {"breaks": False, "other": 1}, {}, jobs, measure, "no time")
+    assert len(done) == 8  # another configuration starts afresh
 
 
 @pytest.mark.parametrize("name", ["natural", "random"])

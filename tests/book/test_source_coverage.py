@@ -1,4 +1,4 @@
-"""How much of the package the book shows: which lines of its core rooms some chapter prints.
+"""How much of the package the book shows: which lines of the lesson some chapter prints.
 
 To see the lines that no reader ever sees: `pytest -n 0 -s tests/book/test_source_coverage.py`.
 """
@@ -7,10 +7,10 @@ import ast
 import re
 import textwrap
 
-import checks
+import chapters
 
 FLOOR = 0.97
-ROOMS = ["autoencoder", "likelihoods", "masks", "layers", "model", "sampling", "ensemble"]
+MODULES = ["autoencoder", "likelihoods", "masks", "layers", "model", "sampling", "ensemble"]
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)^```", re.M | re.S)
 
 
@@ -43,44 +43,44 @@ def statements(block):
         yield [text for _, text in code_lines("\n".join(lines[start - 1 : node.end_lineno]))]
 
 
-def seen_lines(room, printed):
-    """Numbers of the room's lines that occur in one of the printed statements, as one piece."""
+def seen_lines(module, printed):
+    """Numbers of the module's lines that occur in one of the printed statements, as one piece."""
     seen = set()
-    texts = [text for _, text in room]
+    texts = [text for _, text in module]
     for wanted in filter(None, printed):
         for start in range(len(texts) - len(wanted) + 1):
             if texts[start : start + len(wanted)] == wanted:
-                seen |= {number for number, _ in room[start : start + len(wanted)]}
+                seen |= {number for number, _ in module[start : start + len(wanted)]}
     return seen
 
 
 def printed_statements(notebooks):
     for nb in notebooks:
-        for cell in checks.code_cells(nb):
-            for text in checks.texts(cell):
+        for cell in chapters.code_cells(nb):
+            for text in chapters.texts(cell):
                 for block in PYTHON_BLOCK.findall(text):
                     yield from statements(block)
 
 
 def test_readers_see_the_package():
-    printed = list(printed_statements(map(checks.read, checks.CHAPTERS)))
+    printed = list(printed_statements(map(chapters.read, chapters.PATHS)))
     unseen, total = [], 0
-    for name in ROOMS:
-        path = checks.ROOT / "made" / f"{name}.py"
-        room = code_lines(path.read_text())
-        seen = seen_lines(room, printed)
-        total += len(room)
-        unseen += [f"made/{name}.py:{number}: {text}" for number, text in room if number not in seen]
+    for name in MODULES:
+        path = chapters.ROOT / "made" / f"{name}.py"
+        module = code_lines(path.read_text())
+        seen = seen_lines(module, printed)
+        total += len(module)
+        unseen += [f"made/{name}.py:{number}: {text}" for number, text in module if number not in seen]
     share = 1 - len(unseen) / total
-    report = "\n".join([f"The book shows {share:.1%} of the core rooms. No reader ever sees:", *unseen])
+    report = "\n".join([f"The book shows {share:.1%} of the lesson. No reader ever sees:", *unseen])
     print("\n" + report)
     assert share >= FLOOR, report
 
 
 def test_a_printed_function_is_seen_whole():
-    source = '"""Room."""\nimport os\n\n\n@cache\ndef f(x):\n    """Doc."""\n    return x\n\n\ndef g(x):\n    return x'
-    room = code_lines(source)
-    assert [number for number, _ in room] == [5, 6, 8, 11, 12]
+    source = '"""Doc."""\nimport os\n\n\n@cache\ndef f(x):\n    """Doc."""\n    return x\n\n\ndef g(x):\n    return x'
+    module = code_lines(source)
+    assert [number for number, _ in module] == [5, 6, 8, 11, 12]
     printed = statements('@cache\ndef f(x):\n    """Another doc."""\n    return x\n')
-    assert seen_lines(room, printed) == {5, 6, 8}
-    assert seen_lines(room, statements("def f(x):\n    return y\n")) == set()
+    assert seen_lines(module, printed) == {5, 6, 8}
+    assert seen_lines(module, statements("def f(x):\n    return y\n")) == set()

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import chapters
 import checks
 import nbformat
 import pytest
 
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-NBVAL += [f"--nbval-sanitize-with={checks.ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
+NBVAL += [f"--nbval-sanitize-with={chapters.ROOT / 'tests' / 'nbval_sanitize.cfg'}"]
 
 
 def pytest_in(folder, *arguments, **environment):
@@ -40,11 +41,11 @@ def only_imports(cell):
 @pytest.fixture
 def excerpt():
     """The cells of a chapter that set it up and print the code that builds masks, with their stored outputs."""
-    for path in checks.CHAPTERS:
-        nb = checks.read(path)
-        shown = [cell for cell in checks.code_cells(nb) if shows_masks(cell)]
+    for path in chapters.PATHS:
+        nb = chapters.read(path)
+        shown = [cell for cell in chapters.code_cells(nb) if shows_masks(cell)]
         if shown:
-            first, *others = checks.code_cells(nb)
+            first, *others = chapters.code_cells(nb)
             nb.cells = [first, *(cell for cell in others if only_imports(cell) or shows_masks(cell))]
             return nb
     pytest.fail("no chapter prints made.masks.build_masks with made.show.source")
@@ -68,7 +69,7 @@ def test_changed_output_goes_red(excerpt, tmp_path):
 
 def leaky_package(folder):
     """A copy of the package whose outputs see their own input: `>` where the text says strictly."""
-    shutil.copytree(checks.ROOT / "made", folder / "made", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(chapters.ROOT / "made", folder / "made", ignore=shutil.ignore_patterns("__pycache__"))
     masks = folder / "made" / "masks.py"
     strict = "degrees[0][:, None] > degrees[-1][None, :]"
     source = masks.read_text()
@@ -85,7 +86,7 @@ def test_changed_mask_goes_red_in_the_book(excerpt, tmp_path):
 
 @pytest.mark.processes
 def test_changed_mask_goes_red_in_the_tests(tmp_path):
-    for path in (checks.ROOT / "tests").glob("*.py"):
+    for path in (chapters.ROOT / "tests").glob("*.py"):
         shutil.copy2(path, tmp_path)
     # Without the property tests: Hypothesis would spend long on shrinking what it finds.
     arguments = ["-x", "-m", "not hypothesis", "test_masks.py", "test_invariants.py"]
@@ -96,7 +97,7 @@ def test_changed_mask_goes_red_in_the_tests(tmp_path):
 
 def test_stripped_chapter_is_refused(excerpt):
     """nbval would pass it, so the checks of `test_chapters.py` must not."""
-    for cell in checks.code_cells(excerpt):
+    for cell in chapters.code_cells(excerpt):
         cell.outputs, cell.execution_count = [], None
     assert checks.executed_in_order(excerpt, 4)
     assert checks.outputs_present(excerpt, 4)

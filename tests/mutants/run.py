@@ -115,7 +115,10 @@ def run_tests(folder: Path, module: str, files: list[str], first: list[str]) -> 
     """Run tests on the package in a folder, in this process; pytest's exit code."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS_PER_TEST)
     sys.dont_write_bytecode = True
-    os.environ |= {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "book")]), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "book" / "tools")]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     sys.path[:0] = [str(folder), str(TESTS)]
     os.chdir(folder)
     options = ["-q", "-x", "--tb=no", "-p", "no:cacheprovider", "-p", "no:nbval", "-o", "addopts="]

@@ -1,27 +1,25 @@
 """Execute chapters in place and write their measured run time into them.
 
-    python book/execute.py                       # all chapters
-    python book/execute.py book/04_made.ipynb    # some
-    python book/execute.py --first-cell          # execute none, only bring the first code cells up to date
+    python book/tools/execute.py                       # all chapters
+    python book/tools/execute.py book/04_made.ipynb    # some
+    python book/tools/execute.py --first-cell          # execute none, only bring the first code cells up to date
 
 Executing a chapter again leaves the file unchanged unless its results changed.
 """
 
 import hashlib
 import math
-import re
 import sys
 import time
 from pathlib import Path
 
+import chapters
 import launch
 import nbformat
 from nbclient import NotebookClient
 
-BOOK = Path(__file__).resolve().parent
 BUDGET = 60  # seconds a chapter may take on two cores
 SECONDS_STEP, MEMORY_STEP = 5, 0.1
-RUN_TIME = re.compile(r"^\*\*Run time\.\*\*.*$", re.M)
 USAGE = """
 import resource, sys
 usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -41,7 +39,7 @@ def execute(notebook):
         timeout=10 * BUDGET,
         record_timing=False,
         coalesce_streams=True,
-        resources={"metadata": {"path": str(BOOK)}},
+        resources={"metadata": {"path": str(chapters.BOOK)}},
     )
     start = time.perf_counter()
     client.execute()
@@ -55,7 +53,7 @@ def normalise(notebook):
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first = chapters.code_cells(notebook)[0]
     first.source = launch.with_opening(first.source, *launch.repository())
     seen = set()
     for cell in notebook.cells:
@@ -77,24 +75,24 @@ def with_run_time(text, seconds, memory):
     >>> with_run_time("**Run time.** About 15 seconds and 0.6 GB of memory.", 17.0, 0.55)
     '**Run time.** About 15 seconds and 0.6 GB of memory.'
     """
-    if not RUN_TIME.search(text):
+    if not chapters.RUN_TIME.search(text):
         raise ValueError("the first Markdown cell has no line that starts with '**Run time.**'")
     # Whole numbers of steps, since 0.1 has no exact binary form.
     new = (math.ceil(seconds / SECONDS_STEP), math.ceil(round(memory / MEMORY_STEP, 6)))
-    stated = re.search(r"About (\d+) seconds and ([\d.]+) GB", RUN_TIME.search(text)[0])
+    stated = chapters.run_time(text)
     if stated:
-        old = (int(stated[1]) / SECONDS_STEP, float(stated[2]) / MEMORY_STEP)
+        old = (stated[0] / SECONDS_STEP, stated[1] / MEMORY_STEP)
         if all(abs(a - b) < 1.5 for a, b in zip(old, new, strict=True)):
             return text
     seconds, memory = new[0] * SECONDS_STEP, new[1] * MEMORY_STEP
     line = f"**Run time.** About {seconds} seconds and {memory:.1f} GB of memory on two cores (measured)."
-    return RUN_TIME.sub(line, text)
+    return chapters.RUN_TIME.sub(line, text)
 
 
 def write_first_cells():
     """Write the address of the repository, or none, into every chapter; keep the outputs."""
-    for path in sorted(BOOK.glob("[0-9]*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+    for path in chapters.PATHS:
+        notebook = chapters.read(path)
         normalise(notebook)
         nbformat.write(notebook, path)
     return 0
@@ -104,10 +102,10 @@ def main(paths):
     if paths == ["--first-cell"]:
         return write_first_cells()
     over_budget = []
-    for path in map(Path, paths or sorted(BOOK.glob("[0-9]*.ipynb"))):
-        notebook = nbformat.read(path, as_version=4)
+    for path in map(Path, paths or chapters.PATHS):
+        notebook = chapters.read(path)
         seconds, memory = execute(notebook)
-        first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+        first = chapters.markdown_cells(notebook)[0]
         first.source = with_run_time(first.source, seconds, memory)
         normalise(notebook)
         nbformat.validate(notebook)

@@ -1,18 +1,29 @@
-"""What a chapter must fulfil. Each check takes a notebook and its chapter number and returns a list of complaints."""
+"""What a chapter must fulfil: `python book/tools/checks.py [book/04_made.ipynb ...]` lists what is missing.
+
+Each check takes a notebook and its chapter number and returns a list of complaints.
+"""
 
 import ast
 import inspect
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import nbformat
-import pages
+import chapters
+from chapters import (
+    CODE_SPAN,
+    FENCE,
+    NUMBERS,
+    code_cells,
+    images,
+    markdown_cells,
+    tags,
+    texts,
+    without_code,
+    without_math,
+)
 from IPython.core.inputtransformer2 import TransformerManager
-from pages import DISPLAY, FENCE, INLINE
-
-ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
 
 MAX_CELLS, MAX_WORDS, MAX_SECONDS, MIN_EXERCISES, MIN_ALT = 45, 2600, 60, 4, 20
 BREAK_IT_CHAPTERS = {3, 4, 5, 6, 7, 8}
@@ -20,38 +31,8 @@ BREAK_IT_CHAPTERS = {3, 4, 5, 6, 7, 8}
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|Users|work)\b|\b[A-Z]:\\")
 PROGRESS = re.compile(r"\bit/s\b|\bs/it\b|\d%\||\r|Wall time|CPU times|\bper loop\b|\btqdm\b")
 TIMING_MAGIC = re.compile(r"^\s*%%?(?:time|timeit|prun)\b", re.M)
-CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
-HEADING = re.compile(r"^(#{1,6})\s+(.*)$", re.M)
 EXERCISE = re.compile(r"^(?:#{2,6} +|\*\*)Exercise (\d+)\.(\d+)(.*)$", re.M)
-RUN_TIME = re.compile(r"^\*\*Run time\.\*\* About (\d+) seconds and ([\d.]+) GB of memory", re.M)
-TAG = re.compile(r"\\tag\{([^}]*)\}")
-_NUMBERS = r"(\(?\d+\.\d+\)?(?:(?:\s*(?:,|–|-|and|to))+\s*\(?\d+\.\d+\)?)*)"
-REFERENCE = re.compile(rf"\bEq(?:s?\.|uations?)\s*{_NUMBERS}|\((?=[1-9])(\d+\.\d+)\)")
-CHECKED = re.compile(rf"#.*\bcheck Eqs?\.\s*{_NUMBERS}")
-
-
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def chapter_number(path):
-    """
-    >>> chapter_number(Path("book/04_made.ipynb"))
-    4
-    """
-    return int(path.name.partition("_")[0])
-
-
-def code_cells(nb):
-    return [cell for cell in nb.cells if cell.cell_type == "code"]
-
-
-def markdown_cells(nb):
-    return [cell for cell in nb.cells if cell.cell_type == "markdown"]
-
-
-def tags(cell):
-    return cell.metadata.get("tags", [])
+REFERENCE = re.compile(rf"\bEq(?:s?\.|uations?)\s*{NUMBERS}|\((?=[1-9])(\d+\.\d+)\)")
 
 
 def parse(cell):
@@ -62,36 +43,9 @@ def parse(cell):
         return ast.parse("")
 
 
-def texts(cell):
-    """Every text a code cell's outputs hold."""
-    for output in cell.get("outputs", []):
-        if output.output_type == "stream":
-            yield output.text
-        elif output.output_type == "error":
-            yield from (output.evalue, *output.traceback)
-        else:
-            yield from (value for mime, value in output.data.items() if isinstance(value, str) and _is_text(mime))
-
-
-def _is_text(mime):
-    return mime.startswith("text/") or mime in ("application/json", "image/svg+xml")
-
-
-def _images(cell):
-    return [o for o in cell.get("outputs", []) for mime in o.get("data", {}) if mime.startswith("image/")]
-
-
 def _where(nb, cell):
     first = next((line for line in cell.source.splitlines() if line.strip()), "")
     return f"cell {nb.cells.index(cell)} ({first.strip()[:50]!r})"
-
-
-def without_code(text):
-    return CODE_SPAN.sub(" ", FENCE.sub("", text))
-
-
-def without_math(text):
-    return INLINE.sub(" ", DISPLAY.sub(" ", text))
 
 
 # ---- outputs -------------------------------------------------------------------------------------------------------
@@ -101,7 +55,7 @@ def executed_in_order(nb, number):
     """nbval does not compare a cell that has no execution count."""
     cells = [cell for cell in code_cells(nb) if cell.source.strip()]
     return [
-        f"{_where(nb, cell)}: execution count is {cell.execution_count}, expected {count}: run book/execute.py"
+        f"{_where(nb, cell)}: execution count is {cell.execution_count}, expected {count}: run book/tools/execute.py"
         for count, cell in enumerate(cells, start=1)
         if cell.execution_count != count
     ]
@@ -183,9 +137,9 @@ def figures_described(nb, number):
     complaints = []
     for cell in code_cells(nb):
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-        if alt and not _images(cell):
+        if alt and not images(cell):
             complaints.append(f"{_where(nb, cell)}: describes a figure but shows none")
-        if not _images(cell):
+        if not images(cell):
             continue
         if len(alt.strip()) < MIN_ALT:
             complaints.append(
@@ -230,28 +184,25 @@ def no_trailing_semicolons(nb, number):
     ]
 
 
-def words(nb):
-    return pages.words("\n\n".join(cell.source for cell in markdown_cells(nb)))
-
-
 def small_enough(nb, number):
     complaints = []
     if len(nb.cells) > MAX_CELLS:
         complaints.append(f"{len(nb.cells)} cells, at most {MAX_CELLS} are allowed")
-    if words(nb) > MAX_WORDS:
-        complaints.append(f"{words(nb)} words of prose, at most {MAX_WORDS} are allowed")
+    words = chapters.words(chapters.prose(nb))
+    if words > MAX_WORDS:
+        complaints.append(f"{words} words of prose, at most {MAX_WORDS} are allowed")
     return complaints
 
 
 def headings_nest(nb, number):
-    headings = [match for cell in markdown_cells(nb) for match in HEADING.findall(FENCE.sub("", cell.source))]
-    levels = [len(marks) for marks, _ in headings]
+    headings = chapters.headings(chapters.prose(nb))
+    levels = [level for level, _ in headings]
     complaints = []
     if levels.count(1) != 1 or levels[0] != 1:
         complaints.append(f"needs exactly one # heading, the first of all; has {levels.count(1)}")
-    for above, (marks, title) in zip(levels, headings[1:], strict=False):
-        if len(marks) > above + 1:
-            complaints.append(f"heading {title!r} of level {len(marks)} follows one of level {above}")
+    for above, (level, title) in zip(levels, headings[1:], strict=False):
+        if level > above + 1:
+            complaints.append(f"heading {title!r} of level {level} follows one of level {above}")
     return complaints
 
 
@@ -260,11 +211,11 @@ def opens_with_a_promise(nb, number):
         return ["the first cell must be Markdown"]
     text = nb.cells[0].source
     complaints = [f"the first cell must say {p!r}" for p in ("You will be able to", "You need") if p not in text]
-    run_time = RUN_TIME.search(text)
-    if not run_time:
+    stated = chapters.run_time(text)
+    if not stated:
         complaints.append("the first cell needs a measured line '**Run time.** About … seconds and … GB of memory'")
-    elif int(run_time[1]) > MAX_SECONDS:
-        complaints.append(f"takes {run_time[1]} seconds, at most {MAX_SECONDS} are allowed")
+    elif stated[0] > MAX_SECONDS:
+        complaints.append(f"takes {stated[0]} seconds, at most {MAX_SECONDS} are allowed")
     return complaints
 
 
@@ -282,7 +233,7 @@ def exercises_have_solutions(nb, number):
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             text = FENCE.sub("", cell.source)
-            for match in re.finditer(rf"{HEADING.pattern}|{EXERCISE.pattern}", text, re.M):
+            for match in re.finditer(rf"{chapters.HEADING.pattern}|{EXERCISE.pattern}", text, re.M):
                 line = match[0]
                 if line.startswith("## "):
                     section = line[3:].strip()
@@ -338,11 +289,6 @@ def defines_nothing_exported(nb, number):
 # ---- the ledger of equations ---------------------------------------------------------------------------------------
 
 
-def equation_tags(nb):
-    """The tags of each display equation in turn, a list per equation."""
-    return [TAG.findall(eq) for c in markdown_cells(nb) for eq in DISPLAY.findall(without_code(c.source))]
-
-
 def equation_references(text):
     """Numbers that prose refers to as equations.
 
@@ -356,21 +302,21 @@ def equation_references(text):
 def checked_equations(nb):
     """Equations named in a comment `check Eq. c.n` of a code cell that asserts something."""
     for cell in code_cells(nb):
-        numbers = [n for group in CHECKED.findall(cell.source) for n in re.findall(r"\d+\.\d+", group)]
+        numbers = chapters.equations_named(cell.source)
         if numbers and any(isinstance(node, ast.Assert) for node in ast.walk(parse(cell))):
             yield from numbers
 
 
 def equations_are_tagged(nb, number):
     complaints = []
-    for n, found in enumerate(equation_tags(nb), start=1):
+    for n, found in enumerate(chapters.equation_tags(chapters.prose(nb)), start=1):
         if found != [f"{number}.{n}"]:
             complaints.append(rf"display equation {n} needs exactly one \tag{{{number}.{n}}}, has {found}")
     return complaints
 
 
 def equations_are_checked(nb, number):
-    known = [tag for found in equation_tags(nb) for tag in found]
+    known = [tag for found in chapters.equation_tags(chapters.prose(nb)) for tag in found]
     checked = set(checked_equations(nb))
     complaints = [
         f"Eq. {tag} has no code cell with a comment 'check Eq. {tag}' and an assert"
@@ -379,3 +325,39 @@ def equations_are_checked(nb, number):
     ]
     own = {n for n in checked if n.startswith(f"{number}.")}
     return complaints + [f"a cell checks Eq. {n}, which does not exist" for n in sorted(own - set(known))]
+
+
+CHECKS = [
+    executed_in_order,
+    outputs_present,
+    no_errors,
+    no_progress_or_timings,
+    no_machine_paths,
+    figures_described,
+    plain_markdown,
+    no_trailing_semicolons,
+    small_enough,
+    headings_nest,
+    opens_with_a_promise,
+    installs_made,
+    exercises_have_solutions,
+    defines_nothing_exported,
+    equations_are_tagged,
+    equations_are_checked,
+]
+
+
+def complaints_about(path):
+    """All complaints about a chapter."""
+    nb, number = chapters.read(path), chapters.number_of(path)
+    return [complaint for check in CHECKS for complaint in check(nb, number)]
+
+
+def main(paths):
+    found = [f"{path.name}: {text}" for path in map(Path, paths or chapters.PATHS) for text in complaints_about(path)]
+    print("\n".join(found) or "nothing to complain about")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Build the book into _build/html, without a network, and print the page to open: `python book/build.py`."""
+"""Build the book into _build/html, without a network, and print the page to open: `python book/tools/build.py`."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 
 

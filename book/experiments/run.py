@@ -1,4 +1,7 @@
-"""Run an experiment and write its result: what was run, with what, where, for how long, and what came out."""
+"""What experiments share: they run, go on where they were, and write what was run, with what, where, and what came out.
+
+An experiment of many runs keeps them as rows with fields. A run is done if there is a row with its fields.
+"""
 
 import argparse
 import hashlib
@@ -6,6 +9,7 @@ import json
 import math
 import os
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +21,6 @@ import torch
 import made
 
 RESULTS = Path(__file__).parent.parent / "results"
-UNFINISHED = RESULTS / "unfinished"  # checkpoints of long runs, not kept; a temporary folder at toy size
 
 
 def write(name: str, config: dict, started: float, folder: Path, **results: object) -> Path:
@@ -32,8 +35,14 @@ def write(name: str, config: dict, started: float, folder: Path, **results: obje
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    path.write_text(_text(document))
     return path
+
+
+def _text(document: dict) -> str:
+    """The document as JSON, a list of numbers on one line."""
+    text = json.dumps(document, indent=1)
+    return re.sub(r"\[\s+([^]\[{}\"]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def processor() -> str:
@@ -45,14 +54,15 @@ def processor() -> str:
 
 
 def begin(name: str, description: str, expected: str) -> tuple[bool, Path]:
-    """The command line of every experiment: whether it is to run at toy size, and the folder for what it finds."""
-    global UNFINISHED
+    """The command line of every experiment: whether it is to run at toy size, and the folder for what it finds.
+
+    Checkpoints of long runs are kept in its folder ``unfinished``, which may be removed at the end.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true", help="a few seconds, into a temporary folder")
     toy = parser.parse_args().toy
     folder = Path(tempfile.mkdtemp()) if toy else RESULTS
-    UNFINISHED = folder / "unfinished"
-    UNFINISHED.mkdir(exist_ok=True)
+    (folder / "unfinished").mkdir(exist_ok=True)
     print(f"{name}: all of it takes {'seconds' if toy else expected}", flush=True)
     return toy, folder
 
@@ -62,30 +72,38 @@ def main(
     description: str,
     config: dict,
     toy: dict,
-    jobs: Callable[[dict, dict], Iterable[tuple[str, Callable[[], dict]]]],
+    jobs: Callable[[dict, list[dict]], Iterable[dict]],
+    measure: Callable[..., dict],
     expected: str,
 ) -> None:
     """An experiment that consists of many runs.
 
-    Every run is written to ``name.json`` as soon as it is done, and skipped when the script is started again with the
-    same configuration. ``jobs(config, runs)`` gives the name of every run and a function that does it; it may look at
-    the runs that are done already.
+    ``jobs(config, runs)`` gives the fields of every run; it may look at the runs that are done already.
+    ``measure(config, folder, **fields)`` does one and returns what it found. Every run becomes a row of ``name.json``
+    as soon as it is done, and is skipped when the script is started again with the same configuration.
     """
     small, folder = begin(name, description, expected)
     config = toy if small else config
     path = folder / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     known = before.get("config") == json.loads(json.dumps(config))
-    runs, seconds = (before["runs"], before["seconds"]) if known else ({}, 0.0)
+    runs, seconds = (before["runs"], before["seconds"]) if known else ([], 0.0)
     print(f"{len(runs)} runs are done", flush=True)
-    for key, job in jobs(config, runs):
-        if key not in runs:
+    for fields in jobs(config, runs):
+        if not select(runs, **fields):
             started = time.process_time()  # seconds of work, whatever else the machine has to do
-            runs[key] = {**job(), "seconds": round(time.process_time() - started, 1)}
-            seconds += runs[key]["seconds"]
+            found = measure(config, folder, **fields)
+            took = round(time.process_time() - started, 1)
+            runs.append({**fields, **found, "seconds": took})
+            seconds += took
             write(name, config, time.time() - seconds, folder, runs=runs)
-            print(f"{key}: {runs[key]['seconds']} s", flush=True)
+            print(f"{fields}: {took} s", flush=True)
     print(path)
+
+
+def select(rows: list[dict], /, **fields: object) -> list[dict]:
+    """The rows that have these fields."""
+    return [row for row in rows if fields.items() <= row.items()]
 
 
 def each_mask(model: made.MADE, x: torch.Tensor, endless: int) -> torch.Tensor:
@@ -107,13 +125,15 @@ def nats(log_p: torch.Tensor) -> dict:
     return {"mean": round(-log_p.mean().item(), 3), "stderr": round(log_p.std().item() / math.sqrt(len(log_p)), 3)}
 
 
-def checkpoint(*what: object) -> dict:
+def checkpoint(folder: Path, *what: object) -> dict:
     """Arguments by which ``made.fit`` can go on where it was; the file is named after all that decides the result."""
     name = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
-    return {"checkpoint": UNFINISHED / name, "resume": True}
+    return {"checkpoint": folder / "unfinished" / name, "resume": True}
 
 
-def train_in_phases(config: dict, split: made.data.Split, setting: dict, order: dict) -> tuple[made.MADE, dict]:
+def train_in_phases(
+    config: dict, folder: Path, split: made.data.Split, setting: dict, order: dict
+) -> tuple[made.MADE, dict]:
     """Train a MADE by all phases of ``config``; the network, and its training and validation curves.
 
     Every phase has its own checkpoint. So a run that is interrupted goes on where it was, and one that is done already
@@ -124,7 +144,7 @@ def train_in_phases(config: dict, split: made.data.Split, setting: dict, order: 
     curves, done = {"train": [], "valid": []}, []
     for phase in config["phases"]:
         done.append(phase)
-        resume = checkpoint(config["data"], config["binarize"], setting, order, rest, done)
+        resume = checkpoint(folder, config["data"], config["binarize"], setting, order, rest, done)
         history = made.fit(model, split.train, split.valid, **phase, **rest, **resume, progress=False)
         for name, curve in curves.items():
             curve += [round(loss, 2) for loss in getattr(history, name)]

@@ -1,17 +1,16 @@
-"""Write the table of chapters into the landing page: `python book/pages.py`.
+"""Write the table of chapters into the landing page: `python book/tools/pages.py`.
 
 Titles, reading times and run times come from the chapters; only questions and answers are written here.
 """
 
 import re
 import sys
-from pathlib import Path
 
-import nbformat
+import chapters
+from chapters import WORDS_PER_MINUTE
+from results import reported
 
-BOOK = Path(__file__).resolve().parent
-INDEX = BOOK / "index.md"
-WORDS_PER_MINUTE = 200
+INDEX = chapters.BOOK / "index.md"
 
 # A chapter's question and its answer in a line, by number. A new chapter needs a line here.
 CHAPTERS = {
@@ -24,7 +23,8 @@ CHAPTERS = {
     4: ("How can one network have that property?", "Number the units and compare: `>=` inside, `>` at the output."),
     5: ("How are new images drawn?", "One variable at a time, for the price of one forward pass."),
     6: (
-        "Why did a blog post see 150 turn into less than 100?",
+        f"Why did a blog post see {reported('keng_draft', direct=False)} turn into less than "
+        f"{reported('keng_draft', direct=True)}?",
         "Three slips that the usual checks do not notice.",
     ),
     7: ("Can one network know every order?", "Yes, at a price; it then fills in whatever is missing."),
@@ -32,26 +32,7 @@ CHAPTERS = {
     9: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 
-FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*?)$.*?^ *\1 *$", re.M | re.S)
-DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
-INLINE = re.compile(r"(?<![\\$])\$[^$]+\$")
-RUN_TIME = re.compile(r"^\*\*Run time\.\*\* About (\d+) seconds", re.M)
 BLOCK = re.compile(r"(<!-- chapters: .*? -->\n).*?(<!-- end of chapters -->)", re.S)
-
-
-def words(text):
-    """How many words of prose a Markdown text has; formulas and code are not counted.
-
-    >>> words("Take **two** `masks`, $M$ and $M'$:\\n\\n$$x = 1$$\\n\\n[see](there.md)")
-    5
-    """
-    prose = INLINE.sub(" ", DISPLAY.sub(" ", FENCE.sub("", text)))
-    return len(re.findall(r"\w[\w'’.-]*", re.sub(r"<[^>]+>|\]\([^)]*\)", " ", prose)))
-
-
-def prose(path):
-    notebook = nbformat.read(path, as_version=4)
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def table(paths):
@@ -59,14 +40,13 @@ def table(paths):
     lines = ["| chapter | the question | the answer in a line | read | run |", "|---|---|---|---|---|"]
     minutes, seconds = [], []
     for path in paths:
-        number, text = int(path.name.partition("_")[0]), prose(path)
+        number, text = chapters.number_of(path), chapters.prose(chapters.read(path))
         if number not in CHAPTERS:
-            raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/pages.py")
-        title = re.match(r"# (.*?)(:|$)", text, re.M)[1]
-        minutes.append(max(1, round(words(text) / WORDS_PER_MINUTE)))
-        seconds.append(int(RUN_TIME.search(text)[1]))
+            raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/tools/pages.py")
+        minutes.append(chapters.reading_minutes(text))
+        seconds.append(chapters.run_time(text)[0])
         question, answer = CHAPTERS[number]
-        link = f"[{number}. {title}]({path.name})"
+        link = f"[{number}. {chapters.title(text)}]({path.name})"
         lines.append(f"| {link} | {question} | {answer} | {minutes[-1]} min | {seconds[-1]} s |")
     together = f"Together: {sum(minutes)} minutes of prose at {WORDS_PER_MINUTE} words a minute, formulas and code not"
     together += f" counted, and {round(sum(seconds) / 60)} minutes of computing on two cores."
@@ -79,7 +59,7 @@ def with_table(text, paths):
 
 
 def main():
-    INDEX.write_text(with_table(INDEX.read_text(), sorted(BOOK.glob("[0-9]*.ipynb"))))
+    INDEX.write_text(with_table(INDEX.read_text(), chapters.PATHS))
     return 0
 
 

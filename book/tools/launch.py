@@ -1,7 +1,7 @@
 """Let readers open chapters on Binder, Colab or a JupyterHub; `repository: url:` in `_config.yml` switches it on.
 
-As a Sphinx extension it puts the buttons on the pages of notebooks. `python book/execute.py --first-cell` writes the
-address into the chapters, so that one opened without the rest of the book, as on Colab, fetches the rest.
+As a Sphinx extension it puts the buttons on the pages of notebooks. `python book/tools/execute.py --first-cell` writes
+the address into the chapters, so that one opened without the rest of the book, as on Colab, fetches the rest.
 """
 
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FETCH = """import os
 
 # opened alone, as on Colab: fetch the book that this chapter belongs to

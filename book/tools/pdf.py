@@ -1,4 +1,4 @@
-"""Print the whole built book into one PDF: `python book/pdf.py [file]`, after `python book/build.py`; needs Chromium.
+"""Print the whole built book into one PDF: `python book/tools/pdf.py [file]`, after `build.py`; needs Chromium.
 
 Each page of the table of contents is printed by the browser. The parts are joined, with page numbers, an outline, and
 links that stay inside the document.

@@ -1,4 +1,4 @@
-"""The browser that opens the built book, for tests and for the PDF: `python book/chromium.py` finds or installs one."""
+"""The browser for tests and for the PDF: `python book/tools/chromium.py` finds or installs one."""
 
 import shutil
 import subprocess

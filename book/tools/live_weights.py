@@ -1,7 +1,7 @@
-"""Write the shipped MNIST networks as scripts that a page can load: `python book/live_weights.py` (build.py calls it).
+"""Write the shipped MNIST networks as scripts that a page can load: `python book/tools/live_weights.py`.
 
-Pages opened from disk may not fetch() a file, but they may load a script. So each network becomes one call of a
-function of book/static/live_made.js, with the weights as base64 text.
+`build.py` calls it. Pages opened from disk may not fetch() a file, but they may load a script. So each network becomes
+one call of a function of book/static/live_made.js, with the weights as base64 text.
 """
 
 import base64
@@ -12,7 +12,7 @@ import torch
 
 import made
 
-BOOK = Path(__file__).resolve().parent
+BOOK = Path(__file__).resolve().parents[1]
 TARGET = BOOK / "static" / "live_weights"
 NETWORKS = ("natural", "any_order")
 SEED, STARTERS = 1, [3, 12, 18, 21, 29, 34]  # which of the drawings in samples.png a reader may start from
