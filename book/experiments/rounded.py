@@ -9,6 +9,7 @@ The procedure is that of ``drawn.py``, with other pixels, a single setting and t
 import drawn
 import run
 import torch
+from drawn import jobs, measure
 
 EXPECTED = "16 minutes"
 CONFIG = {
@@ -21,4 +22,4 @@ TOY = {**drawn.TOY, "binarize": "threshold"}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run.main("rounded", __doc__, CONFIG, TOY, drawn.jobs, drawn.measure, EXPECTED)
+    run.main("rounded", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)

@@ -90,6 +90,7 @@ def main(
     runs, seconds = (before["runs"], before["seconds"]) if known else ([], 0.0)
     print(f"{len(runs)} runs are done", flush=True)
     for fields in jobs(config, runs):
+        fields = json.loads(json.dumps(fields))  # as they come back from the file
         if not select(runs, **fields):
             started = time.process_time()  # seconds of work, whatever else the machine has to do
             found = measure(config, folder, **fields)

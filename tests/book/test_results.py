@@ -32,26 +32,26 @@ def test_scripts_run_at_toy_size_and_leave_the_records_alone(script, tmp_path):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_records_were_made_with_the_configuration_of_their_script(script):
     recorded = json.loads((RESULTS / f"{script.stem}.json").read_text())
-    assert recorded["config"] == json.loads(json.dumps(configuration(script)))
+    assert recorded["config"] == json.loads(json.dumps(module(script.stem).CONFIG))
     assert recorded["experiment"] == script.stem
     assert recorded["seconds"] > 0
     assert recorded["machine"]["cpu"]
     assert recorded["versions"].keys() >= {"made", "torch", "numpy"}
 
 
-def configuration(script):
-    """The value of CONFIG in a script."""
-    if str(script.parent) not in sys.path:
-        sys.path.insert(0, str(script.parent))
-    return importlib.import_module(script.stem).CONFIG
+def module(name):
+    """A script of the folder of experiments, imported."""
+    if str(BOOK / "experiments") not in sys.path:
+        sys.path.insert(0, str(BOOK / "experiments"))
+    return importlib.import_module(name)
 
 
 def test_records_of_many_runs_are_complete():
     for script in SCRIPTS:
-        module = importlib.import_module(script.stem)
-        if hasattr(module, "jobs"):
+        experiment = module(script.stem)
+        if hasattr(experiment, "jobs"):
             runs = json.loads((RESULTS / f"{script.stem}.json").read_text())["runs"]
-            wanted = list(module.jobs(module.CONFIG, runs))
+            wanted = list(experiment.jobs(experiment.CONFIG, runs))
             assert [{key: row[key] for key in fields} for row, fields in zip(runs, wanted, strict=True)] == wanted
 
 
@@ -71,11 +71,10 @@ def test_no_key_has_to_be_parsed(path):
 
 def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
     """Of four runs one fails; started again, only the runs that are missing are done, by their fields."""
-    configuration(SCRIPTS[0])
-    runner = importlib.import_module("run")
+    runner = module("run")
     monkeypatch.setattr(runner, "RESULTS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["trial"])
-    jobs = lambda config, runs: ({"data": data, "hidden": [seed], "seed": seed} for data in "ab" for seed in (0, 1))
+    jobs = lambda config, runs: ({"data": data, "hidden": (seed,), "seed": seed} for data in "ab" for seed in (0, 1))
     done = []
 
     def measure(config, folder, data, hidden, seed):
