@@ -250,3 +250,18 @@ def test_numbers_of_numpy_are_as_good(tmp_path):
     assert made.fit(again, TRAIN, VALID, **numpy, checkpoint=path) == expected
     assert same(plain, again)
     assert made.fit(Mortal(), TRAIN, VALID, **SETTINGS, accumulate=2, checkpoint=path, resume=True) == expected
+
+
+def test_the_file_holds_what_version_0_1_0_wrote(tmp_path):
+    """Other names, or other settings to compare, would make the files of older runs useless."""
+    path = tmp_path / "run"
+    made.fit(Mortal(), TRAIN, VALID, **SETTINGS, checkpoint=path)
+    state = checkpoints.read(path)
+    assert path.read_bytes().startswith(b"made.fit/1 sha256 ")
+    names = "settings model optimizer best history step done rows processes"
+    assert list(state) == names.split()
+    names = "lr weight_decay batch_size accumulate amp seed processes model train valid"
+    assert list(state["settings"]) == names.split()
+    assert list(state["history"]) == ["train", "valid", "best_epoch", "stopped"]
+    assert list(state["processes"][0]) == ["total", "epoch_start", "now"]
+    assert list(state["processes"][0]["now"]) == ["cpu", "cuda", "rows"]
