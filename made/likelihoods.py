@@ -18,19 +18,8 @@ from torch.nn import functional as F
 
 from made.checks import integer, positive, tensor
 
-__all__ = [
-    "LIKELIHOODS",
-    "Bernoulli",
-    "Categorical",
-    "Columns",
-    "ColumnsDistribution",
-    "DiscretizedLogistic",
-    "Gaussian",
-    "Likelihood",
-    "MixtureOfGaussians",
-    "from_config",
-    "to_config",
-]
+__all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
+__all__ += ["LIKELIHOODS", "ColumnsDistribution", "from_config", "to_config"]
 
 
 class Likelihood(ABC):
@@ -90,6 +79,11 @@ class Likelihood(ABC):
             variables: indices from 0..D-1, in the order in which their parameters will come.
         """
         return self
+
+    def _store(self, **values: Any) -> None:
+        """Set attributes of a frozen dataclass, from its ``__post_init__``, to what was checked."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         r"""Log-probability of each row, in nats.
@@ -207,7 +201,7 @@ class Categorical(Likelihood):
 
     def __post_init__(self) -> None:
         k = integer("k", self.k, minimum=2)
-        _store(self, k=k, n_params=k, n_inputs=k, n_states=k, support=f"a whole number from 0 to {k - 1}")
+        self._store(k=k, n_params=k, n_inputs=k, n_states=k, support=f"a whole number from 0 to {k - 1}")
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical with the given logits."""
@@ -255,7 +249,7 @@ class Gaussian(Likelihood):
     support = "a finite number"
 
     def __post_init__(self) -> None:
-        _store(self, min_scale=positive("min_scale", self.min_scale))
+        self._store(min_scale=positive("min_scale", self.min_scale))
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Normal:
         """Normal with the given means and log-scales."""
@@ -307,7 +301,7 @@ class MixtureOfGaussians(Likelihood):
 
     def __post_init__(self) -> None:
         k = integer("k", self.k, minimum=1)  # each component has a logit, a mean and a log-scale
-        _store(self, k=k, n_params=3 * k, min_scale=positive("min_scale", self.min_scale))
+        self._store(k=k, n_params=3 * k, min_scale=positive("min_scale", self.min_scale))
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.MixtureSameFamily:
         """Mixture with the given logits, means and log-scales."""
@@ -373,8 +367,8 @@ class DiscretizedLogistic(Categorical):
     def __post_init__(self) -> None:
         super().__post_init__()
         components = integer("components", self.components, minimum=1)
-        _store(self, components=components, n_params=3 * components, n_inputs=1)
-        _store(self, min_scale=positive("min_scale", self.min_scale))
+        self._store(components=components, n_params=3 * components, n_inputs=1)
+        self._store(min_scale=positive("min_scale", self.min_scale))
 
     def log_mass(self, params: Tensor, level: Tensor) -> Tensor:
         r"""Log-probability of a level, shape (...), for params (..., 3 components).
@@ -444,12 +438,12 @@ class Columns(Likelihood):
         columns = tuple(self.columns) if isinstance(self.columns, Sequence) else ()
         if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
             raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {self.columns}")
-        _store(self, columns=columns, n_features=len(columns))
-        _store(self, n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)))
-        _store(self, n_params=max(self.n_params, *(column.n_params for column in columns)))
+        self._store(columns=columns, n_features=len(columns))
+        self._store(n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)))
+        self._store(n_params=max(self.n_params, *(column.n_params for column in columns)))
         sizes = [column.n_states for column in columns]
-        _store(self, n_states=None if None in sizes else max(sizes))  # type: ignore[type-var]
-        _store(self, support=", ".join(dict.fromkeys(column.support for column in columns)))
+        self._store(n_states=None if None in sizes else max(sizes))  # type: ignore[type-var]
+        self._store(support=", ".join(dict.fromkeys(column.support for column in columns)))
 
     def select(self, variables: Sequence[int]) -> Columns:
         """The columns of some of the variables, as wide as before."""
@@ -529,12 +523,6 @@ class ColumnsDistribution(distributions.Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw every variable from its own distribution, with the global generator."""
         return self.likelihood.each(lambda column, _: self.parts[column].sample(sample_shape).to(self.dtype))
-
-
-def _store(likelihood: Likelihood, **values: Any) -> None:
-    """Set fields of a frozen dataclass, in its ``__post_init__``, to what was checked."""
-    for name, value in values.items():
-        object.__setattr__(likelihood, name, value)
 
 
 def to_config(likelihood: Likelihood) -> dict[str, Any]:

@@ -373,11 +373,11 @@ class MADE(nn.Module):
         """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row.
 
         Args:
-            context: shape (C,) or (*shape, C), or None.
+            context: shape (C,) or ``(*shape, C)``, or None.
             shape: of the rows it goes with.
 
         Returns:
-            Shape (*shape, C), or None for a model without context.
+            Shape ``(*shape, C)``, or None for a model without context.
 
         Raises:
             TypeError: it is no tensor of the model's dtype.
