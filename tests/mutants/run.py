@@ -69,7 +69,7 @@ def source_file(module: str) -> Path:
 
 
 def stages(module: str) -> list[list[str]]:
-    """Test files to run one after the other: the module's own, then the others of the lesson or of the whole package."""
+    """Test files to run one after the other: the module's own, then the lesson's, or for another module all others."""
     *folder, name = module.split(".")
     own = TESTS.joinpath(*folder, f"test_{name}.py")
     lesson = [TESTS / f"test_{name}.py" for name in ["invariants", *LESSON]]
