@@ -237,6 +237,23 @@ def test_a_residual_layer_whose_weights_are_zero_changes_nothing():
     assert torch.equal(deep.log_prob(x), flat.log_prob(x))
 
 
+@pytest.mark.parametrize("n_masks", [3, None])
+def test_a_step_of_training_has_its_connectivity_and_validation_the_first(n_masks):
+    model = MADE(8, (9,), order="random", n_masks=n_masks, seed=5)
+    for step in (4, 1, None, 2):
+        model.take_turn(step)
+        k = 0 if step is None else step if n_masks is None else step % n_masks
+        assert model.connectivity == Connectivity.create(8, (9,), "random", seed=5 + k)
+
+
+def test_a_model_of_one_connectivity_keeps_what_it_uses():
+    model, own = MADE(7, (6,)), Connectivity.create(7, (6,), CYCLE_7)
+    model.use(own)
+    for step in (0, 1, None):
+        model.take_turn(step)
+        assert model.connectivity is own
+
+
 def test_a_connectivity_of_ones_own_can_be_used():
     model = MADE(7, (6,)).double().eval()
     model.use(Connectivity.create(7, (6,), CYCLE_7))

@@ -215,7 +215,8 @@ class Operators:
     def on_call(self, node: ast.Call) -> Iterator[Edit]:
         """Another function, without the call, and without each of the arguments that have a name."""
         function, end = node.func, self.span(node.func)[1]
-        is_method = isinstance(function, ast.Attribute) and self.root(function.value) not in {*self.imported, "self"}
+        is_method = isinstance(function, ast.Attribute) and self.text(function.value) != "self"
+        is_method = is_method and self.root(function) not in self.imported
         name = function.attr if isinstance(function, ast.Attribute) else self.text(function)
         if name in OTHER_NAME:
             yield end - len(name.encode()), end, OTHER_NAME[name]

@@ -69,12 +69,13 @@ def source_file(module: str) -> Path:
 
 
 def stages(module: str) -> list[list[str]]:
-    """Test files to run one after the other: the module's own, then the others."""
-    own = TESTS / f"test_{module.split('.')[-1]}.py"
+    """Test files to run one after the other: the module's own, then the lesson's, or for another module all others."""
+    *folder, name = module.split(".")
+    own = TESTS.joinpath(*folder, f"test_{name}.py")
     lesson = [TESTS / f"test_{name}.py" for name in ["invariants", *LESSON]]
-    others = lesson if module in LESSON else sorted(TESTS.glob("test_*.py"))
-    left_out = [own, TESTS / "test_mistakes.py", TESTS / "test_project.py", TESTS / "test_package.py"]
-    rest = [str(path) for path in others if path not in left_out]
+    others = lesson if module in LESSON else sorted([*own.parent.glob("test_*.py"), *TESTS.glob("test_*.py")])
+    left_out = [own, *(TESTS / f"test_{name}.py" for name in ["mistakes", "project", "package", "architecture"])]
+    rest = list(dict.fromkeys(str(path) for path in others if path not in left_out))
     return [[str(own)], rest] if own.exists() else [rest]
 
 

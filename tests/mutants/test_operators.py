@@ -35,6 +35,7 @@ def mutants(*lines):
         ("x[order]", ["x", "x[order.argsort()]"]),
         ("self.order", ["self.order.argsort()"]),
         ("self.f(a)", ["(a)"]),
+        ("self.a.to(b)", ["self.a"]),
         ("x.any(a)", ["x", "x.all(a)"]),
         ("x.clamp(a, b)", ["x"]),
         ("t.where(a, b, c)", ["(b)", "(c)", "t"]),
