@@ -79,7 +79,7 @@ dist: $(ENV)  ## the files of a release, in dist
 	$(BIN)/python -m build
 
 mutants: $(ENV)  ## make small mistakes in the lesson, one at a time, and see a test go red for each (about an hour)
-	$(BIN)/python tests/mutants/run.py
+	$(BIN)/python tests/mutants/mutate.py
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv .venv-oldest .venv-newest _build dist book/static/mathjax book/static/live_weights *.egg-info .pytest_cache .mypy_cache .ruff_cache

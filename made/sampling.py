@@ -158,12 +158,9 @@ def draw_in_order(
 class Sorted(NamedTuple):
     """The layers of a MADE with their units sorted by degree; inputs count E times each, outputs K times.
 
-    Attributes:
-        weights: one matrix (out, in) per layer, not masked.
-        masks: one per layer, likewise.
-        biases: one vector (out,) per layer; the last one includes what direct connections add.
-        direct: weight and mask of the direct connections, or None.
-        degrees: the sorted degrees of the context and the inputs, and of every hidden layer.
+    ``weights`` are one matrix (out, in) per layer, not masked, ``masks`` one per layer likewise, and ``biases`` one
+    vector (out,) per layer, the last with what direct connections add. ``direct`` is the weight and the mask of the
+    direct connections, or None. ``degrees`` are those of context and inputs, and of every hidden layer, sorted.
     """
 
     weights: list[Tensor]

@@ -30,7 +30,7 @@ def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Esti
 
     Args:
         model: anything with ``log_prob(batch)``, evaluated in evaluation mode.
-        x: rows, in any of the forms that :func:`made.fit` takes.
+        x: rows, in any of the forms that :func:`~made.training.loop.fit` takes.
         batch_size: rows per call; it does not change the result beyond rounding.
         context: for a model with a context, its rows, shape (N, C).
 

@@ -15,7 +15,7 @@ __all__ = ["Options"]
 
 @dataclass
 class Options:
-    """The options of :func:`made.fit` that are numbers, switches and paths, checked; there they are explained.
+    """The options of :func:`~made.training.loop.fit` that are numbers, switches and paths, checked. It explains them.
 
     Raises:
         ValueError: one is out of range; the message names it.

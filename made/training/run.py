@@ -54,7 +54,7 @@ class History:
 class TakesTurns(Protocol):
     """A module that changes with the steps of its training, such as a MADE with several connectivities.
 
-    :func:`made.fit` asks all such modules of a model to take their turns.
+    :func:`~made.training.loop.fit` asks all such modules of a model to take their turns.
 
     Attributes:
         n_masks: how many turns there are, or None for no end of them; with 1 nothing ever changes.
@@ -72,15 +72,15 @@ class TakesTurns(Protocol):
 
 
 class Run:
-    """All that changes while :func:`made.fit` runs: what a checkpoint holds, and how it is kept up to date.
+    """All that changes while :func:`~made.training.loop.fit` runs: what a checkpoint holds, kept up to date.
 
     Within an epoch, the rows to come follow from the randomness at its start and the number of batches that are done.
 
     Args:
         model: what is trained.
-        train: its rows, as in :func:`made.fit`.
+        train: its rows, as in :func:`~made.training.loop.fit`.
         valid: rows for validation, or None.
-        context: of these rows, as in :func:`made.fit`.
+        context: of these rows, as in :func:`~made.training.loop.fit`.
         options: all else.
         device: where to train.
 

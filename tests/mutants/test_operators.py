@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from operators import mutants_of
-from run import HERE, LESSON, source_file, stages
+from mutate import HERE, LESSON, source_file, stages
 
 
 def mutants(*lines):

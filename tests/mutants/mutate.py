@@ -2,12 +2,12 @@
 
 Run by hand, with ``make mutants`` or for a part of it::
 
-    python tests/mutants/run.py                        # all of the lesson: hours
-    python tests/mutants/run.py masks sampling         # some modules of the package ("training.loop" is one, too)
-    python tests/mutants/run.py --only build_masks     # functions whose name holds a word
-    python tests/mutants/run.py --sample 100 --seed 1  # some mutants, drawn at random
-    python tests/mutants/run.py --survivors            # once more those that no test noticed, with new tests perhaps
-    python tests/mutants/run.py --equivalent           # those said to change nothing: does no test notice them?
+    python tests/mutants/mutate.py                        # all of the lesson: hours
+    python tests/mutants/mutate.py masks sampling         # some modules of the package ("training.loop" is one, too)
+    python tests/mutants/mutate.py --only build_masks     # functions whose name holds a word
+    python tests/mutants/mutate.py --sample 100 --seed 1  # some mutants, drawn at random
+    python tests/mutants/mutate.py --survivors            # once more those that no test noticed, with new tests perhaps
+    python tests/mutants/mutate.py --equivalent           # those said to change nothing: does no test notice them?
 
 What was judged is kept in ``_build/mutants.jsonl``, so that a run that was stopped goes on where it was. A run over
 all of the lesson writes ``results.json``. Mutants that change nothing a test could see are named in
