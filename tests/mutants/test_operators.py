@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from operators import mutants_of
 from mutate import HERE, LESSON, source_file, stages
+from operators import mutants_of
 
 
 def mutants(*lines):
