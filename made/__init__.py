@@ -1,8 +1,8 @@
 """Masked autoencoders as probability distributions.
 
-Every module belongs to a chapter of the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
-``layers``, ``model``, ``training``, ``data`` (4), ``sampling`` (5), ``ensemble`` (7), ``estimator`` (8). ``show`` holds
-what readers look at.
+The lesson, with its chapters in the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
+``layers``, ``model`` (4), ``sampling`` (5), ``ensemble`` (7). Its support: ``training`` and ``data``, ``estimator`` (8),
+``show``, which holds what readers look at, and ``files`` and ``checks``.
 
 Example:
     >>> model = MADE(64, hidden=(32,))
@@ -22,7 +22,7 @@ from made.masks import Connectivity
 from made.model import MADE
 from made.training import Estimate, History, fit, nll
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MADE",
