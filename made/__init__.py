@@ -1,7 +1,7 @@
 """Masked autoencoders as probability distributions.
 
 The lesson, with its chapters in the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
-``layers``, ``model`` (4), ``sampling`` (5), ``ensemble`` (7). Its support: ``training`` and ``data``, ``estimator`` (8),
+``layers``, ``model`` (4), ``sampling`` (5), ``ensemble`` (7). Its support: ``training``, ``data``, ``estimator`` (8),
 ``show``, which holds what readers look at, and ``files`` and ``checks``.
 
 Example:
