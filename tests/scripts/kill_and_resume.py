@@ -6,7 +6,6 @@ Every attempt is a fork, or two that train together, so that PyTorch is imported
 SIGKILL, at calls that are chosen beforehand: nothing here depends on time. Prints a line of JSON for every kind of run.
 """
 
-import datetime
 import json
 import sys
 from itertools import count
@@ -63,10 +62,7 @@ def train(kind, folder, result, checkpoint=None, dies_at=None):
 
 def train_together(rank, store, *arguments):
     """The same as one of two processes."""
-    minute = datetime.timedelta(minutes=1)
-    distributed.init_process_group(
-        "gloo", store=distributed.FileStore(str(store), 2), rank=rank, world_size=2, timeout=minute
-    )
+    distributed.init_process_group("gloo", store=distributed.FileStore(str(store), 2), rank=rank, world_size=2)
     train(*arguments)
 
 
