@@ -10,7 +10,7 @@ Run by hand, with ``make mutants`` or for a part of it::
     python tests/mutants/mutate.py --equivalent           # those said to change nothing: does no test notice them?
 
 What was judged is kept in ``_build/mutants.jsonl``, so that a run that was stopped goes on where it was. A run over
-all of the lesson writes ``results.json``. Mutants that change nothing a test could see are named in
+the lesson, or a sample of it, writes ``results.json``: what is known by then of all mutants of the lesson. Mutants that change nothing a test could see are named in
 ``equivalent.toml``, with the reason.
 
 Every mutant is judged in a process of its own, which is forked when the slow libraries are loaded already. It puts the
@@ -362,9 +362,9 @@ def main() -> int:
     show(found)
     for entry in stale(options.modules, named):
         print(f"equivalent.toml names what is no mutant: {entry}")
-    complete = options.modules == LESSON and not (options.only or options.sample or options.equivalent)
-    if complete and not any(counts.get("open") for counts in found["modules"].values()):
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    if options.modules == LESSON and not options.only:
+        options.sample, options.equivalent = None, False
+        RESULTS.write_text(json.dumps(report(chosen(options, named), named), indent=1) + "\n")
     return int(bool(found["survivors"]) or unexpected > 0)
 
 
