@@ -9,9 +9,9 @@ Run by hand, with ``make mutants`` or for a part of it::
     python tests/mutants/mutate.py --survivors            # once more those that no test noticed, with new tests perhaps
     python tests/mutants/mutate.py --equivalent           # those said to change nothing: does no test notice them?
 
-What was judged is kept in ``_build/mutants.jsonl``, so that a run that was stopped goes on where it was. A run over
-the lesson, or a sample of it, writes ``results.json``: what is known by then of all mutants of the lesson. Mutants that change nothing a test could see are named in
-``equivalent.toml``, with the reason.
+What was judged is kept in ``tests/mutants/judged.jsonl``, so that a run that was stopped goes on where it was. A run
+over the lesson, or a sample of it, writes ``results.json``: what is known by then of all mutants of the lesson. Mutants
+that change nothing a test could see are named in ``equivalent.toml``, with the reason.
 
 Every mutant is judged in a process of its own, which is forked when the slow libraries are loaded already. It puts the
 changed package into a folder and runs first the module's own tests, then all others of the lesson, up to the first
@@ -52,7 +52,7 @@ LIBRARIES = ["torch", "numpy", "scipy.stats", "matplotlib.pyplot", "safetensors.
 FEW = ["D1", "D3-cycle", "D3-cycle-categorical", "D3-cycle-context", "D7-residual-random-degrees", "D3-cycle-columns",
        "D8-several-orders", "D8-everything", "D7-everything-real"]  # configurations that notice most  # fmt: skip
 SECONDS_PER_TEST, SECONDS_PER_MUTANT = 60, 3600  # the first of the processor, the second of the clock
-LOG, RESULTS = ROOT / "_build" / "mutants.jsonl", HERE / "results.json"
+LOG, RESULTS = HERE / "judged.jsonl", HERE / "results.json"
 
 
 class Verdict(NamedTuple):
@@ -257,7 +257,6 @@ def judged_before() -> dict[str, dict[str, Any]]:
 
 def write_down(mutant: Mutant, verdict: Verdict) -> None:
     """One more line in the log."""
-    LOG.parent.mkdir(exist_ok=True)
     entry = {"key": mutant.key, "module": mutant.module, "digest": digest(mutant.module), **verdict._asdict()}
     with LOG.open("a") as file:
         file.write(json.dumps(entry) + "\n")
