@@ -55,7 +55,7 @@ newest:  ## unit tests with the newest versions there are, in an environment of 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/tools/execute.py
 
-results: $(ENV)  ## run every experiment again (hours; what is recorded already is skipped where a script says so)
+results: $(ENV)  ## run every experiment again that needs no GPU (hours; what is recorded already is skipped where a script says so)
 	for script in mnist masks any_order slips direct scoreboard rounded drawn; do $(BIN)/python book/experiments/$$script.py || exit 1; done
 	$(BIN)/python book/tools/ledger.py
 

@@ -23,7 +23,7 @@ def is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def integer(name: str, value: object, minimum: int) -> int:
+def integer(name: str, value: object, minimum: int, otherwise: str = "") -> int:
     """Return an integer of Python or NumPy as a plain int.
 
     Raises:
@@ -35,12 +35,12 @@ def integer(name: str, value: object, minimum: int) -> int:
         ValueError: epochs must be an int of at least 1, got 0
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"{name} must be an int of at least {minimum}, got {value!r}")
+        raise ValueError(f"{name} must be an int of at least {minimum}{otherwise}, got {value!r}")
     return int(value)
 
 
 def positive(name: str, value: object) -> float:
-    """Return a finite number above 0 as a plain float.
+    """Return a finite number above 0, perhaps a tensor without dimensions, as a plain float.
 
     Raises:
         ValueError: it is none; the message names the argument.
@@ -50,9 +50,10 @@ def positive(name: str, value: object) -> float:
         Traceback (most recent call last):
         ValueError: temperature must be a positive number, got 0
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
+    number = value.item() if isinstance(value, Tensor) and value.dim() == 0 else value
+    if not isinstance(number, Real) or isinstance(number, bool) or not 0 < float(number) < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
-    return float(value)
+    return float(number)
 
 
 def tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:

@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ def write_whole(path: str | os.PathLike[str], *parts: bytes) -> None:
     """Write a file; whenever the process is killed, there is the old file or the new one, and either is whole.
 
     The new file is completed under a name of its own, in the same folder and ending in ``.partial``, and put on the
-    disk before it takes the place of the old one. Only a process that is killed meanwhile leaves it behind.
+    disk before it takes the place of the old one, with the same permissions. Only a process that is killed meanwhile
+    leaves it behind.
 
     Args:
         path: of the file.
@@ -37,12 +39,15 @@ def write_whole(path: str | os.PathLike[str], *parts: bytes) -> None:
         (b'one two', ['a'])
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    name = os.fsdecode(os.fsencode(path.name)[:200])  # names of files may have 255 bytes
+    partial = path.with_name(f"{name}.{secrets.token_hex(8)}.partial")
     try:
         with open(partial, "xb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copymode(path, partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -125,9 +130,11 @@ def _sync_folder(folder: Path) -> None:
     """Put the names of a folder's files on the disk, where the system has a way to do that."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # some disks in a network know no such thing
+    with contextlib.suppress(
+        OSError
+    ):  # a folder that cannot be listed, or a disk in a network that knows no such thing
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -66,6 +66,7 @@ class MaskedLinear(Linear):
     """
 
     mask: Tensor
+    faster: Callable[[MaskedLinear, Tensor], Tensor] | None = None  # another way, while training lends one
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, generator: torch.Generator) -> None:
         super().__init__(in_features, out_features, bias, generator=generator)
@@ -94,6 +95,8 @@ class MaskedLinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x of shape (..., in_features); returns (..., out_features)."""
+        if self.faster is not None:
+            return self.faster(self, x)
         return F.linear(x, self.masked_weight(), self.offset())
 
 

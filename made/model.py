@@ -152,7 +152,7 @@ class MADE(nn.Module):
         n_features, hidden = check_sizes(n_features, hidden)
         likelihood = Bernoulli() if likelihood is None else likelihood
         drawn = order if isinstance(order, str) else tuple(torch.as_tensor(order).tolist())
-        n_masks = n_masks if n_masks is None else integer("n_masks", n_masks, minimum=1)
+        n_masks = n_masks if n_masks is None else integer("n_masks", n_masks, minimum=1, otherwise=", or None")
         context_features = integer("context_features", context_features, minimum=0)
         self.config = Config(
             n_features, hidden, likelihood, drawn, degrees, n_masks, direct, residual, context_features, activation,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from made.checks import integer
+
 if TYPE_CHECKING:
     from made.model import MADE
 
@@ -105,6 +107,7 @@ def sample_incremental(
         >>> torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
         True
     """
+    block = block if block is None else integer("block", block, minimum=1)
     order = model.connectivity.order.to(u.device)
     samples = torch.empty_like(given)
     with torch.inference_mode():  # like no_grad, with less to do per operation

@@ -1,4 +1,4 @@
-"""made/checks.py: one check of whole numbers."""
+"""made/checks.py: whole numbers and positive ones."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from made.checks import integer
+from made.checks import integer, positive
 
 
 @pytest.mark.parametrize("value", [2, 7, 10**30, np.int64(2), np.uint8(255), np.int32(3)])
@@ -34,3 +34,24 @@ def test_the_least_number_is_allowed_and_nothing_below():
         integer("n", -1, 0)
     with pytest.raises(ValueError, match="at least 0, got False"):
         integer("n", False, 0)
+
+
+def test_what_else_is_allowed_is_said():
+    with pytest.raises(ValueError, match="n_masks must be an int of at least 1, or None, got True"):
+        integer("n_masks", True, 1, otherwise=", or None")
+
+
+@pytest.mark.parametrize(
+    "value", [0.5, 2, Fraction(1, 2), np.float32(0.5), np.int64(3), torch.tensor(0.5), torch.tensor(2)]
+)
+def test_positive_numbers_become_plain_floats(value):
+    assert type(positive("lr", value)) is float
+    assert positive("lr", value) == float(value)
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1.0, float("nan"), float("inf"), True, "1", None, 1j, torch.ones(1), torch.tensor(-1.0)]
+)
+def test_other_numbers_are_named_and_refused(value):
+    with pytest.raises(ValueError, match="lr must be a positive number, got "):
+        positive("lr", value)

@@ -86,6 +86,34 @@ def test_a_disk_that_cannot_sync_folders_will_do(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"content"
 
 
+def test_a_folder_that_may_not_be_listed_will_do(tmp_path, monkeypatch):
+    def refuse(path, flags, *arguments, **options):
+        if Path(path) == tmp_path:
+            raise PermissionError(path)
+        return original(path, flags, *arguments, **options)
+
+    original = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    write_whole(tmp_path / "a", b"content")
+    assert (tmp_path / "a").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_a_file_that_is_replaced_keeps_its_permissions(mode, tmp_path):
+    path = tmp_path / "a"
+    write_whole(path, b"old")
+    path.chmod(mode)
+    write_whole(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\u00e9" * 127])
+def test_a_name_may_be_as_long_as_the_system_allows(name, tmp_path):
+    write_whole(tmp_path / name, b"content")
+    assert names(tmp_path) == [name]
+
+
 def test_a_system_without_folders_to_open_will_do(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
     write_whole(tmp_path / "file", b"content")

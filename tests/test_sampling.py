@@ -228,3 +228,10 @@ def test_bad_arguments_are_refused(arguments, error, message):
 def test_given_of_another_type_is_refused(given):
     with pytest.raises(TypeError, match="given must be a tensor of the model's dtype"):
         MADE(3, (4,)).sample(2, given=given)
+
+
+@pytest.mark.parametrize("block", [0, -1, 2.0, True])
+def test_a_block_has_at_least_one_variable(block):
+    model, unknown = made.MADE(3), torch.full((2, 3), torch.nan)
+    with pytest.raises(ValueError, match=f"block must be an int of at least 1, got {block}"):
+        sample_incremental(model, uniforms(2, 3, seeded()), unknown, block=block)

@@ -115,7 +115,7 @@ class Batches:
             if not isinstance(source, (Tensor, np.ndarray)):
                 return type(getattr(source, "dataset", source)).__name__
             some = torch.linspace(0, len(source) - 1, 100).long()
-            digest.update(take(source, some).cpu().contiguous().numpy().tobytes())
+            digest.update(take(source, some).cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return f"{tuple(self.sources[0].shape)} {digest.hexdigest()[:16]}"
 
 

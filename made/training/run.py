@@ -119,7 +119,7 @@ class Run:
         self.settings = {
             **options.shaping(),
             "processes": self.group.world,
-            "model": repr(model),
+            "model": repr(model).replace("ConditionedLinear", "MaskedLinear"),  # as 0.1.0 called both
             "train": self.train.fingerprint(),
             "valid": None if self.valid is None else self.valid.fingerprint(),
         }

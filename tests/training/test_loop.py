@@ -467,3 +467,10 @@ def test_nll_ignores_dropout_and_leaves_the_mode():
 def test_nll_refuses_what_is_no_matrix(x, error):
     with pytest.raises(error, match="x must"):
         nll(MADE(4, (5,)), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_rows_of_any_floating_type_are_trained_on(dtype):
+    x = torch.eye(4).repeat(5, 1).to(dtype)
+    history = made.fit(made.MADE(4, (6,)).to(dtype), x, epochs=2, progress=False)
+    assert len(history.train) == 2

@@ -265,3 +265,14 @@ def test_the_file_holds_what_version_0_1_0_wrote(tmp_path):
     assert list(state["history"]) == ["train", "valid", "best_epoch", "stopped"]
     assert list(state["processes"][0]) == ["total", "epoch_start", "now"]
     assert list(state["processes"][0]["now"]) == ["cpu", "cuda", "rows"]
+
+
+def test_a_model_with_companion_weights_goes_on_from_a_checkpoint_of_0_1_0(tmp_path):
+    """That version had one class for both kinds of layer, and what it called them stands in its checkpoints."""
+    path, options = tmp_path / "run", {"mask_conditioning": True, "order": "random", "n_masks": 3}
+    made.fit(Mortal(**options), TRAIN, VALID, **{**SETTINGS, "epochs": 1}, checkpoint=path)
+    state = checkpoints.read(path)
+    assert "ConditionedLinear" not in state["settings"]["model"]
+    assert state["settings"]["model"].count("MaskedLinear(") == 3
+    history = made.fit(Mortal(**options), TRAIN, VALID, **SETTINGS, checkpoint=path, resume=True)
+    assert history == made.fit(Mortal(**options), TRAIN, VALID, **SETTINGS)

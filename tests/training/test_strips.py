@@ -38,7 +38,7 @@ def masked_layers(model):
 
 
 def by_strips(layer):
-    return isinstance(layer.forward, strips.StripForward)
+    return isinstance(layer.faster, strips.StripForward)
 
 
 MASKS = {
@@ -145,7 +145,7 @@ def test_small_layers_go_on_masking(more, monkeypatch):
     layer.set_mask(torch.ones(447 + more, 448).tril().bool())
     with kept_masked(layer):
         assert by_strips(layer) == bool(more)
-        assert not more or len(layer.forward.strips) == 3
+        assert not more or len(layer.faster.strips) == 3
         assert torch.equal(layer.weight, layer.masked_weight())
 
 
@@ -307,3 +307,41 @@ def test_fit_equals_a_loop_written_out(name):
     twin.use(0)
     assert history.train == pytest.approx(losses, abs=1e-12)
     assert torch.allclose(model(x, context), twin.eval()(x, context), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_forward_that_a_user_has_put_on_a_layer_is_called_and_stays(wide, monkeypatch):
+    monkeypatch.setattr(strips, "ENOUGH", 0 if wide else 10**9)
+    model, calls = made.MADE(6, (8,)), []
+    own = model.output.forward
+
+    def watched(x):
+        calls.append(len(x))
+        return own(x)
+
+    model.output.forward = watched
+    made.fit(model, torch.ones(10, 6), epochs=1, batch_size=5, progress=False)
+    assert calls == [5, 5]
+    assert model.output.forward is watched
+
+
+def test_a_shallow_copy_computes_with_its_own_weights(monkeypatch):
+    """As the replicas of nn.DataParallel, which share all attributes but the parameters."""
+    monkeypatch.setattr(strips, "ENOUGH", 0)
+    layer = MaskedLinear(5, 7, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    with kept_masked(layer):
+        replica = layer._replicate_for_data_parallel()
+        replica.mask, replica.weight, replica.bias = layer.mask, 2 * layer.weight, torch.zeros(7)
+        assert torch.allclose(replica(x), x @ (2 * layer.weight).T)
+        replica.mask = layer.mask.clone()
+        assert torch.allclose(replica(x), x @ (2 * layer.weight).T)
+        assert layer.faster is not None
+
+
+def test_a_copy_made_meanwhile_bears_no_trace(monkeypatch):
+    monkeypatch.setattr(strips, "ENOUGH", 0)
+    layer = MaskedLinear(5, 7, generator=torch.Generator().manual_seed(0))
+    with kept_masked(layer):
+        again = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))]
+    assert all(one.faster is None and "forward" not in vars(one) for one in again)
