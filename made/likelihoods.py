@@ -81,9 +81,12 @@ class Likelihood(ABC):
         return self
 
     def _store(self, **values: Any) -> None:
-        """Set attributes of a frozen dataclass, from its ``__post_init__``, to what was checked."""
+        """Set attributes of a frozen dataclass, from its ``__post_init__``; what a subclass defines itself stays."""
+        arguments = {argument.name for argument in fields(self)}  # type: ignore[arg-type]
+        defined = {name for cls in type(self).__mro__ if cls is not Likelihood for name in vars(cls)}
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            if name in arguments or name not in defined:
+                object.__setattr__(self, name, value)
 
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         r"""Log-probability of each row, in nats.
@@ -438,12 +441,15 @@ class Columns(Likelihood):
         columns = tuple(self.columns) if isinstance(self.columns, Sequence) else ()
         if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
             raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {self.columns}")
-        self._store(columns=columns, n_features=len(columns))
-        self._store(n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)))
-        self._store(n_params=max(self.n_params, *(column.n_params for column in columns)))
         sizes = [column.n_states for column in columns]
-        self._store(n_states=None if None in sizes else max(sizes))  # type: ignore[type-var]
-        self._store(support=", ".join(dict.fromkeys(column.support for column in columns)))
+        self._store(
+            columns=columns,
+            n_features=len(columns),
+            n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)),
+            n_params=max(self.n_params, *(column.n_params for column in columns)),
+            n_states=None if None in sizes else max(sizes),  # type: ignore[type-var]
+            support=", ".join(dict.fromkeys(column.support for column in columns)),
+        )
 
     def select(self, variables: Sequence[int]) -> Columns:
         """The columns of some of the variables, as wide as before."""

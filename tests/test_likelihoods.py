@@ -458,3 +458,36 @@ def test_a_log_probability_computes_only_the_level_that_is_asked_for(likelihood,
     monkeypatch.delattr(DiscretizedLogistic, "log_masses")
     assert torch.allclose(model.log_prob(x), expected)
     assert torch.allclose(likelihood.log_prob(model(x), x), expected)
+
+
+class Ordinal(Categorical):
+    """Counts whose network sees a number and whose outputs are fewer than its values: everything is defined anew."""
+
+    n_inputs = 1
+    support = "a grade"
+
+    @property
+    def n_params(self):
+        return 1
+
+    def distribution(self, params, validate_args=None):
+        logits = -params * torch.arange(self.k)
+        return torch.distributions.Categorical(logits=logits, validate_args=validate_args)
+
+    def sample(self, params, u, temperature=1.0):
+        return super().sample(-params * torch.arange(self.k), u, temperature)
+
+    def encode(self, x):
+        return x.unsqueeze(-1)
+
+
+def test_what_a_subclass_defines_itself_stays():
+    likelihood = Ordinal(np.int64(5))
+    assert (likelihood.k, likelihood.n_params, likelihood.n_inputs, likelihood.n_states) == (5, 1, 1, 5)
+    with pytest.raises(ValueError, match="x must be a grade for"):
+        likelihood.check(torch.tensor([7.0]))
+    model = made.MADE(4, (6,), likelihood=likelihood).double()
+    assert made.diagnostics.total_probability(model) == pytest.approx(1, abs=1e-12)
+    drawn = model.sample(20, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, model.sample(20, generator=torch.Generator().manual_seed(0), method="naive"))
+    assert drawn.unique().tolist() == [0, 1, 2, 3, 4]
