@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 __all__ = ["check_sizes", "integer", "is_integer", "positive", "tensor"]
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether a value is an integer of Python or NumPy; True and False are none.
 
     Example:
@@ -34,7 +35,7 @@ def integer(name: str, value: object, minimum: int, otherwise: str = "") -> int:
         Traceback (most recent call last):
         ValueError: epochs must be an int of at least 1, got 0
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
+    if not is_integer(value) or value < minimum:
         raise ValueError(f"{name} must be an int of at least {minimum}{otherwise}, got {value!r}")
     return int(value)
 

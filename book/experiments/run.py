@@ -111,7 +111,7 @@ def each_mask(model: made.MADE, x: torch.Tensor, endless: int) -> torch.Tensor:
     """Log-probability of every row under every mask that was trained, or ``endless`` of them if there is no end."""
     parts = []
     for k in range(model.n_masks or endless):
-        with made.ensemble.using(model, model.connectivity_for(k)), torch.no_grad():
+        with model.using(model.connectivity_for(k)), torch.no_grad():
             parts.append(torch.cat([model.log_prob(rows).double() for rows in x.split(1000)]))
     return torch.stack(parts)  # (masks, N)
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from made.checks import integer
+from made.checks import integer, positive
 
 __all__ = ["Options"]
 
@@ -41,8 +41,7 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "accumulate"):
             setattr(self, name, integer(name, getattr(self, name), 1))
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be a positive number, got {self.lr!r}")
+        self.lr = positive("lr", self.lr)
         for name in ("weight_decay", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
@@ -50,7 +49,7 @@ class Options:
             raise ValueError("resume needs a checkpoint: a file to go on from")
 
         # plain values, not NumPy's: a checkpoint takes no others
-        self.lr, self.weight_decay, self.amp = float(self.lr), float(self.weight_decay), bool(self.amp)
+        self.weight_decay, self.amp = float(self.weight_decay), bool(self.amp)
         self.seed = operator.index(self.seed)
 
     def shaping(self) -> dict[str, Any]:
