@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["check_sizes", "integer", "is_integer", "positive", "tensor"]
+__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "positive", "seed", "tensor"]
+
+_NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -57,21 +60,181 @@ def positive(name: str, value: object) -> float:
     return float(number)
 
 
-def tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
-    """Return a tensor of the model's dtype as it is.
+def boolean(name: str, value: object) -> bool:
+    """Return True or False of Python or NumPy as a plain bool.
 
     Raises:
-        TypeError: it is none, or of another dtype; the message names the argument.
+        TypeError: it is neither; the message names the argument.
 
     Example:
-        >>> tensor("x", [0.0, 1.0], torch.float32)
+        >>> boolean("direct", 1)
         Traceback (most recent call last):
-        TypeError: x must be a tensor of the model's dtype torch.float32, got list
+        TypeError: direct must be True or False, got 1
     """
-    if not isinstance(value, Tensor) or value.dtype != dtype:
-        what = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a tensor of the model's dtype {dtype}, got {what}")
-    return value
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def number(name: str, value: object, minimum: float, below: float) -> float:
+    """Return a number of Python or NumPy in [minimum, below) as a plain float.
+
+    Raises:
+        ValueError: it is none; the message names the argument.
+
+    Example:
+        >>> number("dropout", 1.0, minimum=0, below=1)
+        Traceback (most recent call last):
+        ValueError: dropout must be a number in [0, 1), got 1.0
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not minimum <= float(value) < below:
+        raise ValueError(f"{name} must be a number in [{minimum}, {below}), got {value!r}")
+    return float(value)
+
+
+def seed(name: str, value: object) -> int:
+    """Return an integer of Python or NumPy that can seed a generator, as a plain int.
+
+    Raises:
+        ValueError: it is none, or too large for PyTorch; the message names the argument.
+
+    Example:
+        >>> seed("seed", True)
+        Traceback (most recent call last):
+        ValueError: seed must be an int of at most 64 bits, got True
+    """
+    if not is_integer(value) or not -(2**63) <= value < 2**64:
+        raise ValueError(f"{name} must be an int of at most 64 bits, got {value!r}")
+    return int(value)
+
+
+def tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
+    """Return numbers as a tensor of the model's dtype, if nothing is lost by it.
+
+    A tensor must have the dtype already. NumPy arrays, pandas tables and (nested) lists are converted: float64 is
+    rounded to the model's dtype, integers and bools must survive exactly, and what is missing is NaN.
+
+    Args:
+        name: of the argument, for messages.
+        value: a tensor; an array of integers, bools or floats; a DataFrame or Series of these; a list of numbers.
+        dtype: of the model, a floating one.
+
+    Returns:
+        The tensor itself; else a new one on the CPU.
+
+    Raises:
+        TypeError: it is something else, a tensor of another dtype, or a column that holds no numbers.
+        ValueError: an integer that the dtype cannot hold, a number too large for it or so small that it would become
+            0. Every message names the argument, or the column.
+
+    Example:
+        >>> tensor("x", [[0, 0.1]], torch.float32)
+        tensor([[0.0000, 0.1000]])
+        >>> tensor("x", [[0, 16777217]], torch.float32)
+        Traceback (most recent call last):
+        ValueError: x must hold what torch.float32 can: 16777217 at position (0, 1) would become 16777216.0
+    """
+    if isinstance(value, Tensor) and value.dtype == dtype:
+        return value
+    if hasattr(value, "columns") and hasattr(value, "to_numpy"):
+        return _from_columns(name, value, dtype)
+    if hasattr(value, "to_numpy"):
+        return _from_column(name, value, dtype)
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf":
+        return _from_array(name, value, dtype)
+    if isinstance(value, (list, tuple)):
+        return _from_list(name, value, dtype)
+    what = type(value).__name__
+    if isinstance(value, (Tensor, np.ndarray)):
+        what = f"{'a tensor' if isinstance(value, Tensor) else 'an array'} of {value.dtype}"
+    others = "" if isinstance(value, Tensor) else ", or numbers in an array, a DataFrame or a list"
+    raise TypeError(f"{name} must be a tensor of the model's dtype {dtype}{others}, got {what}")
+
+
+def _from_columns(name: str, table: Any, dtype: torch.dtype) -> Tensor:
+    """A table, column by column: each has its own type."""
+    pairs = table.items() if hasattr(table, "items") else ((label, table[label]) for label in table.columns)
+    columns = [tensor(f"column {label!r} of {name}", column, dtype) for label, column in pairs]
+    return torch.stack(columns, 1) if columns else torch.empty(len(table), 0, dtype=dtype, device="cpu")
+
+
+def _from_column(name: str, column: Any, dtype: torch.dtype) -> Tensor:
+    """One column of a table. A type of pandas's own, such as Int64, may lack values."""
+    own = getattr(column.dtype, "numpy_dtype", None)
+    if own is not None and own.kind in "biuf":
+        result = tensor(name, column.to_numpy(own, na_value=0), dtype)
+        result[torch.from_numpy(np.array(column.isna()))] = math.nan
+        return result
+    values = column.to_numpy()
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got {column.dtype}")
+    return tensor(name, values, dtype)
+
+
+def _from_list(name: str, values: Any, dtype: torch.dtype) -> Tensor:
+    """A list of numbers or of lists: an integer among floats is still an integer."""
+    try:
+        cells = np.array(values, dtype=object)
+    except ValueError as error:
+        raise ValueError(f"{name} must have rows of one length") from error
+    kinds = {type(cell) for cell in cells.flat}
+    if kinds & {list, tuple}:
+        raise ValueError(f"{name} must have rows of one length")
+    for kind in kinds:
+        if not issubclass(kind, (Real, np.bool_)):
+            raise TypeError(f"{name} must be a list of numbers, got one of {kind.__name__}")
+    exact = tuple(kind for kind in kinds if issubclass(kind, (Integral, np.bool_)))
+    whole = np.array([isinstance(cell, exact) for cell in cells.flat], dtype=bool).reshape(cells.shape)
+    wide = np.array([_as_float(cell) for cell in cells.flat], dtype=np.float64).reshape(cells.shape)
+    return _held(name, cells, wide, whole, dtype)
+
+
+def _as_float(value: Any) -> float:
+    """The nearest float64; infinity where there is none."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _from_array(name: str, value: Any, dtype: torch.dtype) -> Tensor:
+    """An array of numbers; where its type fits into the dtype, no value need be looked at."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be an array without a mask, such as {name}.filled(np.nan)")
+    array = np.asarray(value)
+    target = _NUMPY.get(dtype)
+    small = array.dtype.kind == "f" or array.dtype.itemsize <= 4  # NumPy takes float64 to hold every int64
+    if target is not None and small and np.can_cast(array.dtype, target):
+        return torch.from_numpy(np.array(array, dtype=target, order="C"))
+    with np.errstate(over="ignore"):
+        wide = np.array(array, dtype=np.float64, order="C")
+    whole = np.full(array.shape, array.dtype.kind != "f")
+    return _held(name, array, wide, whole, dtype)
+
+
+def _held(name: str, cells: np.ndarray, wide: np.ndarray, whole: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Numbers in a dtype, or an error that names the first that would be lost.
+
+    Args:
+        name: of the argument.
+        cells: the numbers as they were given.
+        wide: the same in float64.
+        whole: true where a number is an integer, which must survive exactly.
+        dtype: that is wanted.
+    """
+    result = torch.from_numpy(wide).to(dtype)
+    found = result.double().numpy()
+    changed = np.array(found != wide)
+    large = whole & (np.abs(wide) >= 2.0**53)
+    changed[large] = (found[large] != cells[large].astype(object)).astype(bool)  # Python compares exactly
+    finite = np.isfinite(cells if cells.dtype.kind == "f" else wide)
+    lost = (whole & changed) | (finite & ~np.isfinite(found)) | ((found == 0) & (cells != 0).astype(bool))
+    if lost.any():
+        place = tuple(np.argwhere(lost)[0].tolist())
+        was, now = cells[place], found[place].item()
+        was = was.item() if isinstance(was, np.generic) else was
+        raise ValueError(f"{name} must hold what {dtype} can: {was!r} at position {place} would become {now}")
+    return result
 
 
 def check_sizes(n_features: int, hidden: Sequence[int]) -> tuple[int, tuple[int, ...]]:

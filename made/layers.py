@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ConditionedLinear", "Linear", "MaskedLinear", "evaluating"]
+__all__ = ["ConditionedLinear", "Linear", "MaskedLinear", "evaluating", "evaluation_view"]
 
 
 class Linear(nn.Linear):
@@ -159,3 +160,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+def evaluation_view(module: Any) -> Any:
+    """The same module in evaluation mode: a view that shares weights, buffers and hooks; the module is not touched.
+
+    Example:
+        >>> module = nn.Dropout()
+        >>> evaluation_view(module).training, module.training
+        (False, True)
+    """
+    if not any(part.training for part in module.modules()):
+        return module
+    view = module.__new__(type(module))
+    view.__dict__ = module.__dict__.copy()
+    view._modules = {name: None if child is None else evaluation_view(child) for name, child in module._modules.items()}
+    view._buffers = dict(module._buffers)
+    view.training = False
+    return view

@@ -36,7 +36,7 @@ FLOORS = {  # what each module may import when it is imported
     "autoencoder": {"masks", "likelihoods", "layers", "checks"},
     "diagnostics": {"masks", "layers", "checks"},
     "ensemble": {"masks", "likelihoods", "layers", "sampling", "model", "checks"},
-    "training.batches": set(),
+    "training.batches": {"checks"},
     "training.checkpoint": {"files"},
     "training.parallel": set(),
     "training.progress": set(),
@@ -44,7 +44,7 @@ FLOORS = {  # what each module may import when it is imported
     "training.strips": {"layers"},
     "training.evaluation": {"layers", "training.batches", "training.parallel"},
     "training.run": {"files", "training.batches", "training.checkpoint", "training.evaluation", "training.options"}
-    | {"training.parallel", "training.progress", "training.strips"},
+    | {"checks", "training.parallel", "training.progress", "training.strips"},
     "training.loop": {"training.options", "training.run"},
     "training": TRAINING,
     "estimator": {"masks", "likelihoods", "layers", "sampling", "model", "ensemble", "training", "checks"},

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from made.layers import evaluating
+from made.layers import evaluation_view
 from made.training.batches import Batches
 from made.training.parallel import Group
 
@@ -29,10 +29,14 @@ def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Esti
     .. math:: \bar\ell = \frac1N \sum_n -\log p(x^{(n)}), \qquad \text{stderr} = \frac{s}{\sqrt N}
 
     Args:
-        model: anything with ``log_prob(batch)``, evaluated in evaluation mode.
-        x: rows, in any of the forms that :func:`~made.training.loop.fit` takes.
+        model: anything with ``log_prob(batch)``, evaluated in evaluation mode; the model itself is not touched.
+        x: rows, in any of the forms that :func:`~made.training.loop.fit` takes, and converted likewise.
         batch_size: rows per call; it does not change the result beyond rounding.
         context: for a model with a context, its rows, shape (N, C).
+
+    Raises:
+        TypeError: ``x`` or ``context`` is of another kind, or a tensor of another dtype.
+        ValueError: wrong shapes, values outside the support, or numbers that the model's dtype cannot hold.
 
     Example:
         >>> import made
@@ -42,9 +46,14 @@ def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Esti
         >>> nll(model, torch.ones(10, 3))  # 3 log 2, and no spread
         Estimate(mean=2.0794..., stderr=0.0, n=10)
     """
-    batches = Batches("x", x, context, batch_size=batch_size, device=next(model.parameters()).device)
-    with evaluating(model):
-        losses = -torch.cat([model.log_prob(*batch).double() for batch in batches])
+    batches = Batches("x", x, context, batch_size=batch_size, model=model)
+    view = evaluation_view(model)
+    try:
+        with torch.no_grad():
+            losses = -torch.cat([view.log_prob(*batch).double() for batch in batches])
+    except (TypeError, ValueError):
+        batches.explain()
+        raise
     stderr = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     return Estimate(losses.mean().item(), stderr, len(losses))
 
@@ -64,11 +73,11 @@ def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
         >>> abs(both[0] - both[1]) < 1e-5
         True
     """
-    total, n = 0.0, 0.0
-    with evaluating(model), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
+    total, n, view = 0.0, 0.0, evaluation_view(model)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
         for batch in batches:
             if batch:
-                total += model.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
+                total += view.loss(*batch).item() * len(batch[0])
                 n += len(batch[0])
     total, n = group.sum(total, n)
     return total / n

@@ -46,13 +46,18 @@ def fit(
     with the same bits as a run that nothing disturbed. Started by ``torchrun``, each process trains on its own rows of
     every batch, and all together do what one would do alone.
 
+    Tensors must have the model's dtype. Arrays, DataFrames and lists become tensors of it: float64 is rounded to the
+    model's dtype, integers and bools must survive exactly. (A module of one's own is given arrays of integers and bools
+    as they are.) Where gradients are off, as in ``torch.no_grad()``, it trains all the same. If an error ends training,
+    the model has its best weights so far, and its modes are what they were before.
+
     Args:
         model: anything with ``loss(batch)``, such as ``MADE`` or ``Autoencoder``, or a module around a MADE.
-        train: training rows: a tensor or a NumPy array (perhaps a memmap) of shape (N, D), a dataset of rows or of
-            pairs (row, context), or a DataLoader, which makes its own batches in its own order.
+        train: training rows: a tensor, NumPy array (perhaps a memmap), DataFrame or list of shape (N, D), a dataset of
+            rows or of pairs (row, context), or a DataLoader, which makes its own batches in its own order.
         valid: validation rows, likewise, or None for no early stopping.
         context: for a model with a context, its rows for ``train``, shape (N, C); with a validation set a pair, for
-            ``train`` and for ``valid``.
+            ``train`` and for ``valid``. A list is one table.
         epochs: the most passes over ``train``.
         batch_size: rows per step, of all processes together; a last, smaller batch is used too.
         lr: learning rate.
@@ -65,16 +70,17 @@ def fit(
         accumulate: compute each step in this many parts, one after the other, to save memory.
         amp: compute in bfloat16 where PyTorch holds it safe. The results change a little.
         device: where to train; the model stays there. Default: where the model is.
-        progress: show a progress bar.
+        progress: show a progress bar, or in a notebook one line.
 
     Returns:
         History: losses in nats.
 
     Raises:
-        ValueError: an argument is out of range, or the checkpoint is damaged or belongs to another run.
-        TypeError: ``train`` or ``valid`` is of another kind.
+        ValueError: an argument is out of range, a row is outside the support or cannot be held by the dtype, or the
+            checkpoint is damaged or belongs to another run.
+        TypeError: ``train``, ``valid`` or ``context`` is of another kind, or a tensor of another dtype.
         FileExistsError: the checkpoint exists and ``resume`` is false.
-        FloatingPointError: the training loss is no longer a finite number.
+        FloatingPointError: the training or the validation loss is no longer a finite number.
 
     Example:
         >>> import made

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from made.checks import integer, positive
+from made.checks import boolean, integer, number, positive, seed
 
 __all__ = ["Options"]
 
@@ -19,6 +18,7 @@ class Options:
 
     Raises:
         ValueError: one is out of range; the message names it.
+        TypeError: a switch is neither True nor False.
 
     Example:
         >>> Options(epochs=0)
@@ -39,18 +39,16 @@ class Options:
     amp: bool = False
 
     def __post_init__(self) -> None:
+        # plain values, not NumPy's: a checkpoint takes no others
         for name in ("epochs", "batch_size", "patience", "accumulate"):
             setattr(self, name, integer(name, getattr(self, name), 1))
-        self.lr = positive("lr", self.lr)
         for name in ("weight_decay", "checkpoint_seconds"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
+            setattr(self, name, number(name, getattr(self, name), minimum=0, below=math.inf))
+        for name in ("resume", "amp"):
+            setattr(self, name, boolean(name, getattr(self, name)))
+        self.lr, self.seed = positive("lr", self.lr), seed("seed", self.seed)
         if self.resume and self.checkpoint is None:
             raise ValueError("resume needs a checkpoint: a file to go on from")
-
-        # plain values, not NumPy's: a checkpoint takes no others
-        self.weight_decay, self.amp = float(self.weight_decay), bool(self.amp)
-        self.seed = operator.index(self.seed)
 
     def shaping(self) -> dict[str, Any]:
         """Those that shape the result: a run goes on only with the same.

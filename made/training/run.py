@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from made.checks import boolean
 from made.files import remove_leftovers
 from made.training.batches import Batches
 from made.training.checkpoint import check_same_run, read, write
@@ -24,7 +25,9 @@ from made.training.parallel import Group
 from made.training.progress import Progress
 from made.training.strips import kept_masked
 
-__all__ = ["History", "Run", "TakesTurns"]
+__all__ = ["LARGE", "History", "Run", "TakesTurns"]
+
+LARGE = 100.0  # an absolute value that standardised columns do not have, unless there are outliers
 
 
 @dataclass
@@ -99,17 +102,20 @@ class Run:
         [(2, 2), (1, 1)]
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self, model: nn.Module, train: Any, valid: Any, context: Any, options: Options, device: Any = None
     ) -> None:
         contexts: tuple[Any, ...] = context if isinstance(context, tuple) else (context,)
         if len(contexts) != (1 if context is None or valid is None else 2):
-            raise ValueError("context must be a pair, for train and for valid, with a validation set; else one tensor")
+            raise ValueError("context must be a pair, for train and for valid, with a validation set; else one table")
+        if any(parameter.is_inference() for parameter in model.parameters()):
+            raise ValueError("model was made in torch.inference_mode(), so it cannot be trained: make it outside")
         self.options, self.group = options, Group.join()  # which chooses the GPU of this process
         self.model = model.to(device)
         self.device = next(model.parameters()).device
-        shard: dict[str, Any] = {"device": self.device, "rank": self.group.rank, "world": self.group.world}
-        shuffle = torch.Generator().manual_seed(options.seed)
+        shard: dict[str, Any] = {"model": model, "rank": self.group.rank, "world": self.group.world}
+        shuffle = torch.Generator("cpu").manual_seed(options.seed)
         self.train = Batches("train", train, contexts[0], batch_size=options.batch_size, generator=shuffle, **shard)
         self.valid = None if valid is None else Batches("valid", valid, contexts[-1], batch_size=1000, **shard)
         self.optimizer = torch.optim.AdamW(
@@ -137,20 +143,34 @@ class Run:
         connectivity the weights are kept masked.
         """
         keep = not self.turn_takers and not self.options.amp
-        bar = Progress(self.options.epochs, progress and self.group.rank == 0)
+        bar = Progress(self.options.epochs, boolean("progress", progress) and self.group.rank == 0)
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), bar as self.progress:
+        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad(), bar:
+            self.progress = bar
             torch.manual_seed(self.options.seed + self.group.rank)
             self.begin()
-            self.progress.resume(len(self.history.train))
-            try:
-                with kept_masked(self.model) if keep else nullcontext():
-                    yield
-                self.history.stopped = "patience" if self.out_of_patience() else "epochs"
-            except KeyboardInterrupt:
-                self.history.stopped = "interrupted"
-        self.model.load_state_dict(self.best)
-        self.model.eval()
+            bar.resume(len(self.history.train))
+            with self.restored(), kept_masked(self.model) if keep else nullcontext():
+                yield
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """However training ends, the model has its best weights; after an error, every part has its mode of before."""
+        modes, failed = {part: part.training for part in self.model.modules()}, True
+        try:
+            yield
+            self.history.stopped, failed = "patience" if self.out_of_patience() else "epochs", False
+        except KeyboardInterrupt:
+            self.history.stopped, failed = "interrupted", False
+        except (TypeError, ValueError):
+            for batches in (self.valid, self.train):
+                if batches is not None:
+                    batches.explain()
+            raise
+        finally:
+            self.model.load_state_dict(self.best)
+            for part, training in modes.items():
+                part.training = failed and training
 
     def begin(self) -> None:
         """Take up the checkpoint, or start afresh."""
@@ -261,12 +281,14 @@ class Run:
     def end_epoch(self) -> None:
         """Validate, enter the losses, keep the weights if they are the best, and write the checkpoint."""
         self.take_turns(None)
-        valid = None if self.valid is None else mean_loss(self.model, self.valid, self.group)
+        self.model.eval()
         epoch, (total,) = len(self.history.train), self.group.sum(self.total)
         if self.rows == 0:
             raise ValueError("train must have at least one row")
-        if not math.isfinite(total):
-            raise FloatingPointError(f"the training loss of epoch {epoch} is {total}; try a smaller lr")
+        self.check_finite("training", total, self.train)
+        valid = None if self.valid is None else mean_loss(self.model, self.valid, self.group)
+        if valid is not None:
+            self.check_finite("validation", valid, self.train, self.valid)
         self.history.train.append(total / self.rows)
         if valid is not None:
             self.history.valid.append(valid)
@@ -275,3 +297,16 @@ class Run:
         self.done, self.rows, self.total = 0, 0, 0.0
         self.save()
         self.progress.epoch(self.history.train[-1], valid)
+
+    def check_finite(self, which: str, loss: float, *tables: Batches | None) -> None:
+        """Refuse to go on with a loss that is no finite number, and say what may help."""
+        if math.isfinite(loss):
+            return
+        found = {b.name: top for b in tables if b is not None and (top := b.largest()) is not None}
+        values = ", ".join(f"the largest absolute value in {name} is {top:.4g}" for name, top in found.items())
+        large = any(top > LARGE for top in found.values())
+        advice = "standardise real-valued columns first; if that is not enough, " if large else ""
+        epoch = f"epoch {len(self.history.train) + 1} of {self.options.epochs}"
+        raise FloatingPointError(
+            f"the {which} loss of {epoch} is {loss}{'; ' if values else ''}{values}: {advice}try a smaller lr"
+        )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -183,14 +184,22 @@ def test_take_keeps_the_type():
 @pytest.mark.parametrize(
     ("data", "context", "error", "message"),
     [
-        ([[0.0, 1.0]], None, TypeError, "train must be a tensor or array of shape .* got list"),
+        (3.0, None, TypeError, r"train must be a tensor, array, DataFrame or list of shape \(N, D\), .* got float"),
+        ([0.0, 1.0], None, ValueError, r"train must have shape \(N, D\) with N >= 1, got \(2,\)"),
+        ([[0.0, 1.0], [2.0]], None, ValueError, "train must have rows of one length"),
+        ([["a"]], None, TypeError, "train must be a list of numbers, got one of str"),
+        (np.array([["a"]]), None, TypeError, "train must be a tensor .* got an array of <U1"),
+        (np.zeros((2, 2), dtype=complex), None, TypeError, "train must be a tensor .* got an array of complex128"),
+        (np.zeros((2, 2), dtype=object), None, TypeError, "train must be a tensor .* got an array of object"),
         (torch.zeros(3), None, ValueError, r"train must have shape \(N, D\) with N >= 1, got \(3,\)"),
         (torch.zeros(0, 2), None, ValueError, r"train must have shape \(N, D\) with N >= 1, got \(0, 2\)"),
         (np.zeros((2, 2, 2)), None, ValueError, r"train must have shape .*got \(2, 2, 2\)"),
         (Rows(ROWS[:0]), None, ValueError, "train must have at least one row"),
         (ROWS, CONTEXT[:-1], ValueError, r"context must have 11 rows, one per row of train, got shape \(10, 1\)"),
         (ROWS, CONTEXT[:, 0], ValueError, r"context must have 11 rows, .* got shape \(11,\)"),
-        (ROWS, [1.0] * 11, TypeError, "context must be .* got list beside Tensor"),
+        (ROWS, [1.0] * 11, ValueError, r"context must have 11 rows, .* got shape \(11,\)"),
+        (ROWS, 1.0, TypeError, r"context must be a tensor, array, DataFrame or list of shape \(N, D\), got float"),
+        (ROWS, Rows(ROWS), TypeError, "context must be a tensor, .* got Rows"),
         (Rows(ROWS), CONTEXT, TypeError, "got Tensor beside Rows: items of a dataset bring their own"),
     ],
 )
@@ -249,6 +258,139 @@ def test_nll_is_the_same_from_every_form(tmp_path):
         assert found.mean == pytest.approx(losses.mean().item(), abs=1e-12)
         assert found.stderr == pytest.approx(losses.std().item() / math.sqrt(53), abs=1e-12)
         assert found.n == 53
+
+
+# numbers that are no tensors of the model's dtype
+
+KINDS = {
+    "float64": lambda rows: rows.double().numpy(),
+    "longdouble": lambda rows: rows.double().numpy().astype(np.longdouble),
+    "int64": lambda rows: rows.long().numpy(),
+    "bool": lambda rows: rows.bool().numpy(),
+    "DataFrame": lambda rows: pd.DataFrame(rows.float().numpy()).astype({0: bool, 1: int}),
+    "list": lambda rows: rows.tolist(),
+    "tuple": lambda rows: tuple(map(tuple, rows.int().tolist())),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_whatever_holds_the_same_numbers_gives_the_same_fit(kind, dtype):
+    results, x = [], BITS.to(dtype)
+    for convert in (lambda rows: rows, KINDS[kind]):
+        model = made.MADE(6, (8,), seed=4).to(dtype)
+        history = made.fit(model, convert(x), convert(x[:20]), **SETTINGS)
+        results.append((history, made.nll(model, convert(x), batch_size=20)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("kind", ["float64", "DataFrame", "list"])
+def test_contexts_are_converted_likewise(kind):
+    convert = {"DataFrame": lambda rows: pd.DataFrame(rows.numpy()), "list": torch.Tensor.tolist}.get(
+        kind, torch.Tensor.numpy
+    )
+    results, x = [], BITS.float()
+    for side in (SIDE.float(), convert(SIDE)):  # SIDE is float64: it is rounded
+        model = made.MADE(6, (8,), context_features=2, seed=4)
+        history = made.fit(model, x, x, context=(side, side), **SETTINGS)
+        results.append((history, made.nll(model, x, context=side)))
+    assert results[0] == results[1]
+
+
+def test_a_float64_file_is_read_batch_by_batch(tmp_path, monkeypatch):
+    file, sizes = memmap(tmp_path, BITS), []
+    original = np.memmap.__getitem__
+    monkeypatch.setattr(np.memmap, "__getitem__", lambda self, key: sizes.append(np.size(key)) or original(self, key))
+    monkeypatch.setattr(np.memmap, "__array__", None, raising=False)  # whoever took the whole file would need it
+    expected, model = made.MADE(6, (8,), seed=4), made.MADE(6, (8,), seed=4)
+    history = made.fit(model, file, **SETTINGS)
+    assert max(sizes) <= 100  # of the fingerprint
+    assert sizes.count(10) == 5 * SETTINGS["epochs"]
+    assert history == made.fit(expected, BITS.float(), **SETTINGS)
+
+
+def test_rows_that_would_be_lost_are_named_by_their_number():
+    rows = np.zeros((2500, 2))
+    rows[1234, 1] = 1e300
+    model = made.MADE(2, likelihood=made.Gaussian())
+    message = r"^row 1234 of {} must hold what torch.float32 can: 1e\+300 at position \(1,\) would become inf$"
+    with pytest.raises(ValueError, match=message.format("train")):
+        made.fit(model, rows, progress=False)
+    with pytest.raises(ValueError, match=message.format("valid")):
+        made.fit(model, rows[:9], rows, progress=False)
+    with pytest.raises(ValueError, match=message.format("x")):
+        made.nll(model, rows)
+    conditional = made.MADE(2, likelihood=made.Gaussian(), context_features=2)
+    with pytest.raises(ValueError, match=message.format("context")):
+        made.nll(conditional, np.zeros((2500, 2)), context=rows)
+    with pytest.raises(ValueError, match=r"^train must hold what torch.float32 can: 1e\+300 at position \(1234, 1\)"):
+        made.fit(model, rows.tolist(), progress=False)
+    with pytest.raises(ValueError, match=r"^column 'b' of train must hold what .* 1e\+300 at position \(1234,\)"):
+        made.fit(model, pd.DataFrame(rows, columns=["a", "b"]), progress=False)
+    with pytest.raises(TypeError, match=r"^column 'b' of valid must hold numbers, got (object|str)"):
+        made.fit(model, rows[:2], pd.DataFrame({"a": [1.0], "b": ["x"]}), progress=False)
+
+
+@pytest.mark.parametrize("wrap", [torch.Tensor.numpy, lambda rows: rows, DataLoader], ids=["array", "tensor", "loader"])
+def test_rows_that_the_model_refuses_are_named(wrap):
+    rows = torch.zeros(2500, 2)
+    rows[1234, 1] = 0.5
+    for model in (made.MADE(2), made.Autoencoder(2, (), 1)):
+        loader = wrap is DataLoader
+        found = r"{} must be 0 or 1 for Bernoulli\(\), got 0.5 at position " + (r"\(0, 1\)" if loader else r"\(1,\)")
+        row = "" if loader else "row 1234 of "
+        with pytest.raises(ValueError, match=f"^{row}{found.format('train')}"):
+            made.fit(model, wrap(rows), progress=False)
+        with pytest.raises(ValueError, match=f"^{row}{found.format('valid')}"):
+            made.fit(model, wrap(rows[:9].contiguous()), wrap(rows), progress=False)
+    with pytest.raises(ValueError, match=f"^{row}{found.format('x')}"):
+        made.nll(made.MADE(2), wrap(rows))
+
+
+def test_tensors_of_another_dtype_are_refused_by_name():
+    model, message = (
+        made.MADE(6, (8,)),
+        "{} must be a tensor of the model's dtype torch.float32, got a tensor of torch.float64",
+    )
+    with pytest.raises(TypeError, match=f"^{message.format('train')}$"):
+        made.fit(model, BITS, progress=False)
+    with pytest.raises(TypeError, match=f"^{message.format('valid')}$"):
+        made.fit(model, BITS.float(), BITS, progress=False)
+    with pytest.raises(TypeError, match=f"^{message.format('x')}$"):
+        made.nll(model, BITS)
+    with pytest.raises(TypeError, match=f"^{message.format('train')}$"):
+        made.fit(model, DataLoader(BITS), progress=False)
+
+
+def test_a_module_of_ones_own_is_given_integers_as_they_are_and_floats_of_its_dtype():
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.seen = torch.nn.Parameter(torch.zeros(6)), set()
+
+        def loss(self, x):
+            self.seen.add(x.dtype)
+            return ((self.weight - x.float()) ** 2).mean()
+
+    for kind, expected in [
+        ("u1", torch.uint8),
+        ("i8", torch.int64),
+        ("?", torch.bool),
+        ("f8", torch.float32),
+        ("f2", torch.float32),
+    ]:
+        model = Own()
+        made.fit(model, BITS.numpy().astype(kind), epochs=1, progress=False)
+        assert model.seen == {expected}
+
+
+def test_an_error_of_another_kind_stays_as_it_is():
+    class Failing(made.MADE):
+        def loss(self, x):
+            raise ValueError("of its own")
+
+    with pytest.raises(ValueError, match=r"^of its own$"):
+        made.fit(Failing(6), BITS.float(), BITS.float(), progress=False)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 10, 11])

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from registry import build, contexts, rows, seeded
@@ -337,7 +338,8 @@ def test_nll_takes_a_context_per_row():
         (None, torch.zeros(2), ValueError, "context must have 50 rows, one per row of train"),
         (None, torch.full((50, 2), torch.nan), ValueError, "context must be finite"),
         (None, torch.zeros(50, 2, dtype=torch.float64), TypeError, "context must be a tensor of the model's dtype"),
-        (None, [[0.0, 0.0]] * 50, TypeError, "context must be a tensor"),
+        (None, [["0", 0.0]] * 50, TypeError, "context must be a list of numbers, got one of str"),
+        (None, 0.0, TypeError, "context must be a tensor"),
         (VALID, torch.zeros(50, 2), ValueError, "context must be a pair, for train and for valid"),
         (VALID, (torch.zeros(50, 2),), ValueError, "context must be a pair, for train and for valid"),
         (VALID, (torch.zeros(50, 2), torch.zeros(50, 2)), ValueError, "context must have 30 rows, .* of valid"),
@@ -412,14 +414,18 @@ def test_it_trains_in_double_precision_and_shows_progress_on_stderr(capsys):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"train": [[0.0] * 4]}, TypeError, "train must be a tensor or array of shape"),
+        ({"train": "rows"}, TypeError, "train must be a tensor, array, DataFrame or list of shape"),
         ({"train": torch.zeros(4)}, ValueError, "train must have shape"),
         ({"train": torch.zeros(0, 4)}, ValueError, "train must have shape"),
         ({"valid": torch.zeros(0, 4)}, ValueError, "valid must have shape"),
         ({"valid": 3}, TypeError, "valid must be a tensor"),
-        ({"train": torch.zeros(5, 3)}, ValueError, r"must have shape \(..., 4\)"),
-        ({"train": torch.full((5, 4), torch.nan)}, ValueError, "must be 0 or 1"),
-        ({"train": torch.zeros(5, 4, dtype=torch.int64)}, TypeError, "dtype"),
+        ({"train": torch.zeros(5, 3)}, ValueError, r"^train must have shape \(..., 4\), got \(5, 3\)"),
+        ({"train": torch.full((5, 4), torch.nan)}, ValueError, r"^row \d of train must be 0 or 1 .* position \(0,\)"),
+        ({"train": torch.zeros(5, 4, dtype=torch.int64)}, TypeError, "^train must be a tensor of the model's dtype"),
+        ({"train": TRAIN.double()}, TypeError, "^train must be a tensor of the model's dtype .* torch.float64$"),
+        ({"valid": VALID.double()}, TypeError, "^valid must be a tensor of the model's dtype .* torch.float64$"),
+        ({"valid": 2 * VALID}, ValueError, r"^row 0 of valid must be 0 or 1 .* got 2.0 at position \(\d,\)"),
+        ({"train": TRAIN.double().numpy() / 2}, ValueError, r"^row \d+ of train must be 0 or 1 .* got 0.5 at"),
         ({"epochs": 0}, ValueError, "epochs must be an int of at least 1"),
         ({"epochs": 1.5}, ValueError, "epochs must be an int of at least 1"),
         ({"batch_size": 0}, ValueError, "batch_size"),
@@ -430,6 +436,19 @@ def test_it_trains_in_double_precision_and_shows_progress_on_stderr(capsys):
         ({"lr": math.nan}, ValueError, "lr"),
         ({"weight_decay": -0.1}, ValueError, "weight_decay"),
         ({"weight_decay": math.nan}, ValueError, "weight_decay"),
+        ({"epochs": True}, ValueError, "epochs must be an int of at least 1, got True"),
+        ({"batch_size": True}, ValueError, "batch_size must be an int of at least 1, got True"),
+        ({"patience": np.True_}, ValueError, "patience must be an int of at least 1, got"),
+        ({"accumulate": True}, ValueError, "accumulate must be an int of at least 1, got True"),
+        ({"seed": True}, ValueError, "seed must be an int of at most 64 bits, got True"),
+        ({"seed": 1.5}, ValueError, "seed must be an int of at most 64 bits, got 1.5"),
+        ({"seed": 2**64}, ValueError, "seed must be an int of at most 64 bits, got 18446744073709551616"),
+        ({"lr": True}, ValueError, "lr must be a positive number, got True"),
+        ({"weight_decay": False}, ValueError, r"weight_decay must be a number in \[0, inf\), got False"),
+        ({"checkpoint_seconds": True}, ValueError, "checkpoint_seconds must be a number"),
+        ({"resume": 1}, TypeError, "resume must be True or False, got 1"),
+        ({"amp": 1}, TypeError, "amp must be True or False, got 1"),
+        ({"amp": None}, TypeError, "amp must be True or False, got None"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error, message):
@@ -462,7 +481,8 @@ def test_nll_ignores_dropout_and_leaves_the_mode():
 
 
 @pytest.mark.parametrize(
-    ("x", "error"), [(torch.zeros(4), ValueError), (torch.zeros(0, 4), ValueError), ([[0.0]], TypeError)]
+    ("x", "error"),
+    [(torch.zeros(4), ValueError), (torch.zeros(0, 4), ValueError), ([[0.0]], ValueError), ({0.0}, TypeError)],
 )
 def test_nll_refuses_what_is_no_matrix(x, error):
     with pytest.raises(error, match="x must"):
