@@ -303,10 +303,9 @@ class Run:
         if math.isfinite(loss):
             return
         found = {b.name: top for b in tables if b is not None and (top := b.largest()) is not None}
-        values = ", ".join(f"the largest absolute value in {name} is {top:.4g}" for name, top in found.items())
+        values = ", ".join(f"{top:.4g} in {name}" for name, top in found.items())
+        largest = f", the largest absolute value is {values}" if found else ""
         large = any(top > LARGE for top in found.values())
-        advice = "standardise real-valued columns first; if that is not enough, " if large else ""
+        advice = "standardise real-valued columns; if that is not enough, " if large else ""
         epoch = f"epoch {len(self.history.train) + 1} of {self.options.epochs}"
-        raise FloatingPointError(
-            f"the {which} loss of {epoch} is {loss}{'; ' if values else ''}{values}: {advice}try a smaller lr"
-        )
+        raise FloatingPointError(f"the {which} loss of {epoch} is {loss}{largest}: {advice}try a smaller lr")

@@ -174,6 +174,18 @@ def test_the_fingerprint_tells_data_apart(tmp_path):
     assert fingerprint(DataLoader(Rows(ROWS))) == "Rows"
 
 
+def test_the_largest_absolute_value_is_found_anywhere(tmp_path):
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.int64):
+        for place in (0, 7, 21):
+            x = torch.zeros(22, dtype=dtype)
+            x[place] = -300
+            assert Batches("x", x.view(11, 2), batch_size=4).largest() == 300
+    x = torch.tensor([[1.0, math.nan], [-2.0, 0.0]], dtype=torch.float64)
+    assert Batches("x", memmap(tmp_path, x), batch_size=1).largest() == 2
+    assert Batches("x", torch.tensor([[1.0, -math.inf]]), batch_size=1).largest() == math.inf
+    assert Batches("x", Rows(ROWS), batch_size=1).largest() is None
+
+
 def test_take_keeps_the_type():
     for source in (ROWS.half(), ROWS.half().numpy(), Rows(ROWS.half())):
         taken = take(source, torch.tensor([3, 0]))

@@ -1,9 +1,11 @@
 """made/training/loop.py and evaluation.py: fit, nll."""
 
+import contextlib
 import copy
 import dataclasses
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -397,6 +399,160 @@ def test_the_best_epoch_is_that_of_the_restored_weights():
 def test_a_loss_that_is_no_number_any_more_is_reported(batch_size):
     with pytest.raises(FloatingPointError, match="try a smaller lr"):
         quiet(MADE(4, (8,)), TRAIN, epochs=5, lr=1e30, batch_size=batch_size)
+
+
+class Diverging(Scripted):
+    """Its training loss is NaN from a step on; it has parts in both modes."""
+
+    def __init__(self, script=(), nan_at=10**9, error=None):
+        super().__init__(script)
+        self.parts, self.nan_at, self.error = nn.ModuleList([nn.Dropout(), nn.Dropout().eval()]), nan_at, error
+
+    def loss(self, x):
+        loss = super().loss(x)
+        if self.training and len(self.trained_on) >= self.nan_at:
+            if self.error is not None:
+                raise self.error
+            return loss * math.nan
+        return loss
+
+    def modes(self):
+        return [part.training for part in self.modules()]
+
+
+FAR = torch.tensor([[1.0], [-4254.0], [2.0], [3.0]])
+
+
+@pytest.mark.parametrize(
+    "form", [torch.Tensor.numpy, lambda x: x, torch.Tensor.tolist], ids=["array", "tensor", "list"]
+)
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (FAR, "the training loss of epoch 3 of 9 is nan, the largest absolute value is 4254 in train: "
+              "standardise real-valued columns; if that is not enough, try a smaller lr"),
+        (numbers(4), "the training loss of epoch 3 of 9 is nan, the largest absolute value is 4 in train: "
+                     "try a smaller lr"),
+    ],
+    ids=["large", "small"],
+)  # fmt: skip
+def test_a_training_loss_that_is_no_number_is_explained(form, train, message):
+    model = Diverging([3.0, 2.0], nan_at=6)  # in epoch 3, two steps each
+    before = model.modes()
+    with pytest.raises(FloatingPointError) as caught:
+        quiet(model, form(train), numbers(4), epochs=9, batch_size=2, lr=0.1)
+    assert str(caught.value) == message
+    assert model.weight.item() == model.weights_at_evaluation[1]  # of the best epoch, and a number
+    assert model.modes() == before == [True, True, True, False]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_validation_loss_that_is_no_number_is_explained(loss):
+    model = Diverging([2.0, 3.0, loss])
+    with pytest.raises(FloatingPointError) as caught:
+        quiet(model, numbers(4), 1e4 * numbers(2).numpy(), epochs=9, batch_size=2, lr=0.1)
+    assert str(caught.value) == (
+        f"the validation loss of epoch 3 of 9 is {loss}, the largest absolute value is 4 in train, 2e+04 in valid: "
+        "standardise real-valued columns; if that is not enough, try a smaller lr"
+    )
+    assert model.weight.item() == model.weights_at_evaluation[0]
+
+
+def test_of_a_loader_no_largest_value_is_known():
+    with pytest.raises(FloatingPointError, match=r"^the training loss of epoch 1 of 50 is nan: try a smaller lr$"):
+        quiet(Diverging(nan_at=1), torch.utils.data.DataLoader(FAR))
+
+
+@pytest.mark.parametrize("error", [ValueError("own"), RuntimeError("own"), SystemExit("own")], ids=repr)
+@pytest.mark.parametrize("training", [True, False])
+def test_after_any_error_the_best_weights_and_the_modes_are_back(error, training):
+    model = Diverging([3.0, 2.0, 2.5], nan_at=7, error=error).train(training)
+    model.parts[1].train(not training)
+    before = model.modes()
+    with pytest.raises(type(error), match="own"):
+        quiet(model, numbers(4), numbers(4), epochs=9, batch_size=2, lr=0.1)
+    assert model.weight.item() == model.weights_at_evaluation[1]
+    assert model.modes() == before
+
+
+def test_an_error_before_the_first_epoch_ends_gives_the_initial_weights_back():
+    model = MADE(4, (8,)).train()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(FloatingPointError, match="epoch 1 of 5"):
+        quiet(model, TRAIN, epochs=5, lr=1e30, batch_size=10)
+    assert all(torch.equal(model.state_dict()[name], p) for name, p in before.items() if isinstance(p, torch.Tensor))
+    assert model.training
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("n_masks", [1, None])
+def test_it_trains_where_gradients_are_off(off, n_masks, tmp_path):
+    results = []
+    for context in (contextlib.nullcontext, off):
+        model = MADE(6, (8,), order="random", n_masks=n_masks, dropout=0.2)
+        x = rows(MADE(6), 40).float()
+        with context():
+            x = x.clone()  # in inference_mode a tensor that autograd would not save
+            path = tmp_path / context.__name__
+            history = quiet(model, x, x, epochs=2, batch_size=10, lr=0.01, checkpoint=path)
+            history = quiet(model, x, x, epochs=4, batch_size=10, lr=0.01, checkpoint=path, resume=True)
+            assert torch.is_grad_enabled() == (context is contextlib.nullcontext)
+            results.append((history, nll(model, x), [p.tolist() for p in model.parameters()]))
+        quiet(model, TRAIN.repeat(1, 2)[:, :6], epochs=1)  # and outside it trains on
+    assert results[0] == results[1]
+    assert results[0][0].train[0] > results[0][0].train[-1]
+
+
+def test_a_model_is_moved_outside_inference_mode():
+    """Otherwise its weights would become tensors that cannot be trained."""
+
+    class Moved(MADE):
+        def to(self, *arguments):
+            modes.append(torch.is_inference_mode_enabled())
+            return super().to(*arguments)
+
+    modes = []
+    with torch.inference_mode():
+        quiet(Moved(4), TRAIN, epochs=1, device="cpu")
+    assert modes == [False]
+
+
+def test_what_was_made_in_inference_mode_is_refused():
+    with torch.inference_mode():
+        model = MADE(4, (5,))
+    with pytest.raises(ValueError, match=r"^model was made in torch.inference_mode\(\)"):
+        quiet(model, TRAIN)
+
+
+def test_nll_from_many_threads_is_the_same_and_leaves_the_model_in_training(untouched_rng):
+    model = MADE(16, (64,), dropout=0.5).train()
+    x = rows(MADE(16), 200).float()
+    model.dropout.eval()
+    before = [part.training for part in model.modules()]
+    expected = nll(copy.deepcopy(model).eval(), x, batch_size=20)
+    seen = []
+
+    def watch(*_):
+        seen.append([part.training for part in model.modules()])
+
+    model.output.register_forward_hook(watch)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: nll(model, x, batch_size=20), range(40))) == {expected}
+    assert all(modes == before for modes in [*seen, [part.training for part in model.modules()]])
+    assert len(seen) == 400
+
+
+@pytest.mark.parametrize("batch_size", [0, True, 2.5, "9"])
+def test_nll_refuses_what_is_no_batch_size(batch_size):
+    with pytest.raises(ValueError, match="batch_size must be an int of at least 1, got"):
+        nll(MADE(4), TRAIN, batch_size=batch_size)
+    assert nll(MADE(4), TRAIN, batch_size=np.int64(7)).n == 50
+
+
+def test_progress_is_a_switch():
+    with pytest.raises(TypeError, match="progress must be True or False, got 'no'"):
+        fit(MADE(4), TRAIN, progress="no")
+    assert fit(MADE(4), TRAIN, epochs=1, progress=np.False_).stopped == "epochs"
 
 
 def test_it_trains_in_double_precision_and_shows_progress_on_stderr(capsys):
