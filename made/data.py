@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from made.checks import seed as checked_seed
 from made.files import write_whole
 
 __all__ = ["FILES", "NAMES", "File", "Split", "cache_folder", "fetch", "load"]
@@ -25,7 +26,7 @@ NAMES = ("digits", "mnist", "binarized_mnist", "dna", "mushrooms", "nips")
 
 @dataclass(frozen=True)
 class Split:
-    """Training, validation and test rows, float32 of shape (N, D), and int64 labels where there are any."""
+    """Training, validation and test rows of shape (N, D), and int64 labels where there are any."""
 
     train: Tensor
     valid: Tensor
@@ -84,6 +85,7 @@ def load(
     binarize: str | None = "threshold",
     seed: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Split:
     """Load a data set, downloading it the first time.
 
@@ -106,9 +108,12 @@ def load(
         seed: of the stochastic binarization.
         cache_dir: folder that holds or receives the files; default $MADE_DATA, else the user's cache folder. A file
             already there is used if its checksum is right.
+        dtype: of the rows, a floating one; default ``torch.get_default_dtype()``. A binarization does not depend on it.
 
     Raises:
-        ValueError: unknown name or binarize, or a file in the cache folder has the wrong checksum.
+        TypeError: dtype is no floating one of PyTorch.
+        ValueError: unknown name or binarize, a seed that is no integer, or a file in the cache folder has the wrong
+            checksum.
         ConnectionError: no source gave a file with the right checksum. Nothing half-written stays.
 
     Example:
@@ -120,22 +125,26 @@ def load(
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     if binarize not in ("threshold", "stochastic", None):
         raise ValueError(f'binarize must be "threshold", "stochastic" or None, got {binarize!r}')
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating one such as torch.float64, got {dtype!r}")
+    seed = checked_seed("seed", seed)
     if name == "digits":
-        grey, labels = _digits()
-        return _binarized(grey, labels, (1197, 300, 300), binarize, seed)
+        levels, labels = _digits()
+        return _binarized(levels, 16, labels, (1197, 300, 300), binarize, seed, dtype)
     folder = cache_folder(cache_dir)
     contents = [fetch(file, folder) for file in FILES[name]]
     if name == "mnist":
         images = [torch.from_numpy(_idx(c)) for c in (contents[0], contents[2])]
         labels = torch.cat([torch.from_numpy(_idx(c)).long() for c in (contents[1], contents[3])])
-        return _binarized(torch.cat(images).flatten(1) / 255, labels, (50000, 10000, 10000), binarize, seed)
+        return _binarized(torch.cat(images).flatten(1), 255, labels, (50000, 10000, 10000), binarize, seed, dtype)
     if name == "binarized_mnist":
-        return Split(*(_amat(content, 784) for content in contents))
+        return Split(*(_amat(content, 784).to(dtype) for content in contents))
     with warnings.catch_warnings():  # the file was written by Python 2; numpy mentions that its header is old
         warnings.simplefilter("ignore", UserWarning)
         with np.load(io.BytesIO(contents[0])) as file:
-            parts = [torch.from_numpy(file[f"{part}_data"].astype(np.float32)) for part in ("train", "valid", "test")]
-    return Split(*parts)
+            parts = [file[f"{part}_data"].astype(np.float32) for part in ("train", "valid", "test")]
+    return Split(*(torch.from_numpy(part).to(dtype) for part in parts))
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -215,21 +224,32 @@ def _user_cache() -> Path:
 
 
 def _digits() -> tuple[Tensor, Tensor]:
-    """The 1797 digits in a fixed random order (the original order is by writer), grey values in [0, 1]."""
+    """The 1797 digits in a fixed random order (the original order is by writer), grey levels 0, .., 16."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    shuffle = torch.randperm(1797, generator=torch.Generator().manual_seed(0))
-    return torch.tensor(bunch.data, dtype=torch.float32)[shuffle] / 16, torch.tensor(bunch.target)[shuffle]
+    shuffle = torch.randperm(1797, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    return torch.from_numpy(bunch.data)[shuffle], torch.from_numpy(bunch.target).long()[shuffle]
 
 
-def _binarized(grey: Tensor, labels: Tensor, sizes: tuple[int, int, int], binarize: str | None, seed: int) -> Split:
+def _binarized(
+    levels: Tensor,
+    top: int,
+    labels: Tensor,
+    sizes: tuple[int, int, int],
+    binarize: str | None,
+    seed: int,
+    dtype: torch.dtype,
+) -> Split:
+    """Images of grey levels 0, .., top, split. They are made binary in float32, whatever the dtype."""
+    grey = levels.to(dtype if binarize is None else torch.float32) / top
     if binarize == "threshold":
-        grey = (grey >= 0.5).float()
+        grey = grey >= 0.5
     elif binarize == "stochastic":
-        generator = torch.Generator().manual_seed(seed)
-        grey = (torch.rand(grey.shape, generator=generator) < grey).float()
-    return Split(*grey.split(sizes), *labels.split(sizes))
+        generator = torch.Generator("cpu").manual_seed(seed)
+        grey = torch.rand(grey.shape, generator=generator, dtype=torch.float32, device="cpu") < grey
+    rows = grey.to(dtype)
+    return Split(*rows.split(sizes), *labels.split(sizes))
 
 
 def _idx(content: bytes) -> np.ndarray:

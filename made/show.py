@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from made.checks import integer
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from made.masks import Connectivity
+    from made.model import MADE
 
 __all__ = [
     "BLUE",
@@ -102,7 +105,8 @@ def digest(x: Tensor, digits: int = 2) -> str:
         >>> digest(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
         'shape (2, 2), mean 0.75, min 0.00, max 1.00'
     """
-    x = torch.as_tensor(x).double()
+    digits = integer("digits", digits, 0)
+    x = torch.as_tensor(x, device="cpu").double()
     mean, low, high = (f"{v.item():.{digits}f}" for v in (x.mean(), x.min(), x.max()))
     return f"shape {tuple(x.shape)}, mean {mean}, min {low}, max {high}"
 
@@ -122,15 +126,15 @@ def images(
     """Draw rows of x, shape (N, D), as square images of values in [0, 1]; NaN is drawn in orange.
 
     Raises:
-        ValueError: D is no square number and ``side`` is not given.
+        ValueError: D is no square number and ``side`` is not given, or a number is no positive integer.
     """
     import matplotlib as mpl
 
-    x = torch.as_tensor(x).detach().cpu()
-    side = side or round(x.shape[-1] ** 0.5)
+    x = torch.as_tensor(x, device="cpu").detach()
+    side = round(x.shape[-1] ** 0.5) if side is None else integer("side", side, 1)
     if x.dim() != 2 or x.shape[-1] % side:
         raise ValueError(f"x must have shape (N, side * width), got {tuple(x.shape)} with side {side}")
-    columns = min(columns, len(x))
+    columns = min(integer("columns", columns, 1), len(x))
     rows = -(-len(x) // columns)
     fig, axes = figure(rows, columns, (columns * scale, rows * (scale + (0.25 if titles else 0))), squeeze=False)
     colours = mpl.colormaps["Greys"].with_extremes(bad=ORANGE)
@@ -167,7 +171,7 @@ def matrix(
         cmap: matplotlib's name of the colours.
         labels: numbers of the rows and columns; default 0, 1, ..
     """
-    values = torch.as_tensor(values).float()
+    values = torch.as_tensor(values, device="cpu").float()
     ax.imshow(values.numpy(), cmap=cmap, vmin=0, vmax=1.3, aspect="equal")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if max(values.shape) <= 12:
@@ -181,8 +185,24 @@ def matrix(
         spine.set_visible(False)
 
 
-def masks(connectivity: Connectivity) -> Figure:
-    """Draw every mask of a connectivity and, last, what they let each output see."""
+def _connectivity(value: Any) -> Connectivity:
+    """A connectivity, or the one that a model has in use."""
+    found = getattr(value, "connectivity", value)
+    if not all(hasattr(found, name) for name in ("degrees", "masks", "reachable")):
+        raise TypeError(f"connectivity must be a made.Connectivity or a made.MADE, got {type(value).__name__}")
+    return found
+
+
+def masks(connectivity: Connectivity | MADE) -> Figure:
+    """Draw every mask of a connectivity and, last, what they let each output see.
+
+    Args:
+        connectivity: a connectivity, or a model, of which the one in use is drawn.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    connectivity = _connectivity(connectivity)
     layers = connectivity.masks()
     names = ["inputs", *(f"hidden {k + 1}" for k in range(len(layers) - 1)), "outputs"]
     fig, axes = figure(1, len(layers) + 1, (2.3 * (len(layers) + 1), 2.6))
@@ -213,6 +233,7 @@ def autoencoder(widths: list[int]) -> Figure:
     Args:
         widths: widths of the encoder from the input to the code; the decoder mirrors them.
     """
+    widths = [integer("widths", width, 1) for width in widths]
     layers = [*widths, *reversed(widths[:-1])]
     fig, ax = figure(1, 1, (6, 2.6))
     code = len(widths) - 1
@@ -234,13 +255,21 @@ def autoencoder(widths: list[int]) -> Figure:
     return fig
 
 
-def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
+def network(connectivity: Connectivity | MADE, highlight: int | None = None) -> Figure:
     """Draw units as circles with their degrees, and unmasked weights as lines, with the inputs at the bottom.
 
     Args:
-        connectivity: at most some ten units per layer are legible.
+        connectivity: a connectivity, or a model, of which the one in use is drawn. At most some ten units per layer
+            are legible.
         highlight: index of an output; the paths that lead to it are drawn in orange.
+
+    Raises:
+        TypeError: it is no connectivity and no model.
+        ValueError: there is no such output.
     """
+    connectivity = _connectivity(connectivity)
+    if highlight is not None and integer("highlight", highlight, 0) >= len(connectivity.degrees[0]):
+        raise ValueError(f"highlight must be in 0..{len(connectivity.degrees[0]) - 1}, got {highlight}")
     degrees, layers = connectivity.degrees, connectivity.masks()
     n_layers = len(layers) + 1
     widest = max(len(d) for d in degrees)
@@ -249,7 +278,7 @@ def network(connectivity: Connectivity, highlight: int | None = None) -> Figure:
     def place(layer: int, unit: int, width: int) -> tuple[float, float]:
         return (unit - (width - 1) / 2) * min(1.6, widest / width), layer
 
-    lit: list[Tensor] = [torch.zeros(len(m), dtype=torch.bool) for m in [layers[0].T, *layers]]
+    lit: list[Tensor] = [torch.zeros(len(m), dtype=torch.bool, device="cpu") for m in [layers[0].T, *layers]]
     if highlight is not None:
         lit[-1][highlight] = True
         for k in range(len(layers) - 1, -1, -1):

@@ -155,6 +155,84 @@ def test_npz_sets_are_parsed(name, cached):
         assert found.dtype == torch.float32
 
 
+# dtype and device
+
+
+@pytest.fixture
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def every_set(cached, **options):
+    """All kinds of files, each read once."""
+    g = np.random.default_rng(0)
+    folder = cached("mnist", *synthetic_mnist()[2])
+    cached("binarized_mnist", *map(amat, (g.integers(0, 2, (n, 784)) for n in (3, 2, 1))))
+    cached("dna", npz(**{f"{part}_data": g.integers(0, 2, (3, 5)) for part in ("train", "valid", "test")}))
+    return {
+        (name, binarize): load(name, binarize=binarize, cache_dir=folder, **options)
+        for name in ("digits", "mnist", "binarized_mnist", "dna")
+        for binarize in ("threshold", "stochastic", None)
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_rows_have_the_dtype_asked_for(dtype, cached):
+    plain, other = every_set(cached), every_set(cached, dtype=dtype)
+    for key, split in other.items():
+        expected = plain[key]
+        for part in ("train", "valid", "test"):
+            found, rows = getattr(split, part), getattr(expected, part)
+            assert (found.dtype, rows.dtype) == (dtype, torch.float32)
+            if key == ("mnist", None):  # 1/255 is not the same number in every dtype
+                assert torch.allclose(found.double(), rows.double(), rtol=max(torch.finfo(dtype).eps, 1e-7), atol=0)
+                assert torch.equal((found * 255).round(), (rows * 255).round().to(dtype))
+            else:
+                assert torch.equal(found, rows.to(dtype))
+        if split.train_labels is not None:
+            assert split.train_labels.dtype == torch.int64
+            assert torch.equal(split.train_labels, expected.train_labels)
+
+
+def test_grey_values_are_divided_in_the_dtype_asked_for(cached):
+    images, _, contents = synthetic_mnist()
+    split = load("mnist", binarize=None, cache_dir=cached("mnist", *contents), dtype=torch.float64)
+    assert np.array_equal(split.train.numpy(), images[:50_000].reshape(-1, 2) / 255)
+
+
+def test_the_default_is_that_of_pytorch(cached, double_by_default):
+    wide, narrow = every_set(cached), every_set(cached, dtype=torch.float32)
+    for key, split in wide.items():
+        assert split.train.dtype == split.valid.dtype == split.test.dtype == torch.float64
+        assert narrow[key].train.dtype == torch.float32
+        if key != ("mnist", None):
+            assert torch.equal(split.train, narrow[key].train.double())  # the same draws
+
+
+def test_it_does_not_ask_for_the_default_device(cached):
+    expected = every_set(cached)
+    with torch.device("meta"):
+        found = every_set(cached)
+    for key, split in found.items():
+        for a, b in zip(vars(split).values(), vars(expected[key]).values(), strict=True):
+            assert (a is None and b is None) or torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, np.float64, "float32", float])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(TypeError, match=r"dtype must be a floating one such as torch.float64, got "):
+        load("digits", dtype=dtype)
+
+
+@pytest.mark.parametrize("seed", [True, 1.5, None])
+def test_a_seed_is_an_integer(seed):
+    with pytest.raises(ValueError, match="seed must be an int of at most 64 bits, got "):
+        load("digits", binarize="stochastic", seed=seed)
+    load("digits", binarize="stochastic", seed=np.int64(3))
+
+
 def test_idx_reads_big_endian_lengths_of_any_number_of_axes():
     for shape in [(300,), (2, 3), (2, 1, 257)]:
         array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -26,7 +26,7 @@ TRAINING = {f"training.{name}" for name in ("evaluation", "loop", "run", "strips
 FLOORS = {  # what each module may import when it is imported
     "checks": set(),
     "files": set(),
-    "show": set(),
+    "show": {"checks"},
     "masks": {"checks"},
     "likelihoods": {"checks"},
     "data": {"checks", "files"},

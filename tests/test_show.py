@@ -81,6 +81,67 @@ def test_masks_draws_each_mask_and_who_sees_whom():
         assert torch.equal(found.bool(), expected)
 
 
+def test_of_a_model_the_connectivity_in_use_is_drawn():
+    model = made.MADE(3, (4, 5), order="random", n_masks=2, seed=3)
+    model.use(1)
+    for draw in (show.masks, show.network):
+        drawn, expected = (draw(c) for c in (model, model.connectivities[1]))
+        assert len(drawn.axes) == len(expected.axes)
+        for a, b in zip(drawn.axes, expected.axes, strict=True):
+            assert [t.get_text() for t in a.texts] == [t.get_text() for t in b.texts]
+            assert [line.get_xydata().tolist() for line in a.lines] == [line.get_xydata().tolist() for line in b.lines]
+            assert [np.array_equal(i.get_array(), j.get_array()) for i, j in zip(a.images, b.images, strict=True)] == [
+                True
+            ] * len(a.images)
+
+
+@pytest.mark.parametrize("draw", [show.masks, show.network])
+@pytest.mark.parametrize(
+    "value", [made.Autoencoder(3, (4,), 2), C.masks(), 3, None, made.masks], ids=lambda v: type(v).__name__
+)
+def test_what_has_no_connectivity_is_refused(draw, value):
+    with pytest.raises(TypeError, match=r"^connectivity must be a made.Connectivity or a made.MADE, got "):
+        draw(value)
+
+
+def test_numbers_of_numpy_are_numbers_and_bools_are_not():
+    x = torch.rand(3, 4)
+    assert len(show.images(x, columns=np.int64(2), side=np.int8(2)).axes) == 4
+    assert show.digest(x, np.int64(1)) == show.digest(x, 1)
+    assert len(show.autoencoder(np.array([3, 2])).axes) == 1
+    assert show.network(C, np.int64(1)).axes
+    for name, draw in {
+        "columns": lambda v: show.images(x, columns=v),
+        "side": lambda v: show.images(x, side=v),
+        "digits": lambda v: show.digest(x, v),
+        "widths": lambda v: show.autoencoder([3, v]),
+        "highlight": lambda v: show.network(C, v),
+    }.items():
+        for value in (True, 1.5, -1):
+            with pytest.raises(
+                ValueError, match=f"^{name} must be an int of at least . got {value}".replace(". got", ".*, got")
+            ):
+                draw(value)
+    with pytest.raises(ValueError, match=r"highlight must be in 0..2, got 3"):
+        show.network(C, 3)
+
+
+def test_drawing_does_not_ask_for_the_default_device():
+    model, x = made.MADE(3, (4,)), torch.rand(2, 4)
+    drawings = (
+        lambda: show.masks(model),
+        lambda: show.network(model, 1),
+        lambda: show.images(x),
+        lambda: show.images(x.tolist()),
+        lambda: show.dependencies(C.reachable(), titles=["one"]),
+    )
+    expected = show.digest(x.tolist())
+    with torch.device("meta"):
+        assert show.digest(x) == show.digest(x.tolist()) == expected
+        for draw in drawings:
+            draw()
+
+
 def test_dependencies_draws_matrices_side_by_side():
     a, b = C.reachable(), C.direct_mask().T
     fig = show.dependencies(a, b, titles=["one", "two"])

@@ -48,7 +48,7 @@ class Group:
         """Each number summed over all processes."""
         if self.world == 1:
             return list(numbers)
-        total = torch.tensor(numbers, dtype=torch.float64)
+        total = torch.tensor(numbers, dtype=torch.float64, device="cpu")
         distributed.all_reduce(total)
         return total.tolist()
 

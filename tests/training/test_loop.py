@@ -511,9 +511,9 @@ def test_a_model_is_moved_outside_inference_mode():
             modes.append(torch.is_inference_mode_enabled())
             return super().to(*arguments)
 
-    modes = []
+    model, modes = Moved(4), []
     with torch.inference_mode():
-        quiet(Moved(4), TRAIN, epochs=1, device="cpu")
+        quiet(model, TRAIN, epochs=1, device="cpu")
     assert modes == [False]
 
 
@@ -553,6 +553,45 @@ def test_progress_is_a_switch():
     with pytest.raises(TypeError, match="progress must be True or False, got 'no'"):
         fit(MADE(4), TRAIN, progress="no")
     assert fit(MADE(4), TRAIN, epochs=1, progress=np.False_).stopped == "epochs"
+
+
+@pytest.fixture(params=["meta", "float64"])
+def elsewhere(request):
+    """Another default device or dtype than the one under which model and rows were made."""
+    if request.param == "meta":
+        with torch.device("meta"):
+            yield
+    else:
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def made_here():
+    """Six models with rows, and what training each gives where nothing is unusual."""
+    found = []
+    for options in ({}, {"order": "random", "n_masks": 2}, {"dropout": 0.3}, {"context_features": 2}):
+        for convert in (lambda x: x, lambda x: x.double().numpy(), torch.Tensor.tolist):
+            side = torch.rand(50, 2, generator=seeded(0)) if "context_features" in options else None
+            data = [None if x is None else convert(x) for x in (TRAIN, side)]
+            model = MADE(4, (6,), **options)
+            found.append((model, *data, trained(copy.deepcopy(model), *data)))
+    return found
+
+
+def trained(model, x, context, **options):
+    contexts = None if context is None else (context, context)
+    history = quiet(model, x, x, context=contexts, epochs=2, batch_size=20, **options)
+    return history, nll(model, x, 17, context), [(p.dtype, p.device.type, p.tolist()) for p in model.parameters()]
+
+
+def test_the_default_device_and_dtype_do_not_matter(made_here, elsewhere, tmp_path):
+    for number, (model, x, context, expected) in enumerate(made_here):
+        path = tmp_path / str(number)
+        again = copy.deepcopy(model)
+        assert trained(model, x, context, checkpoint=path) == expected
+        assert trained(again, x, context, checkpoint=path, resume=True) == expected  # the run was complete
 
 
 def test_it_trains_in_double_precision_and_shows_progress_on_stderr(capsys):
