@@ -105,7 +105,8 @@ class Batches:
         """One pass without its first batches. The order is drawn at once; what is skipped only a loader reads."""
         data = self.sources[0]
         if isinstance(data, DataLoader):
-            batches = iter(data)
+            with torch.device("cpu"):  # a loader draws numbers on the default device, whatever that is
+                batches = _on_cpu(iter(data))
             for _ in islice(batches, skip):
                 pass
             return (self.given(batch, None) for batch in batches)
@@ -202,7 +203,19 @@ def take(source: Any, rows: Tensor) -> Any:
         return source[rows.to(source.device)]
     if isinstance(source, np.ndarray):
         return torch.from_numpy(np.asarray(source[rows.numpy()]))
-    return default_collate([source[i] for i in rows.tolist()])
+    with torch.device("cpu"):  # whatever the default device
+        return default_collate([source[i] for i in rows.tolist()])
+
+
+def _on_cpu(batches: Iterator[Any]) -> Iterator[Any]:
+    """What an iterator gives while the CPU is the default device."""
+    end = object()
+    while True:
+        with torch.device("cpu"):
+            batch = next(batches, end)
+        if batch is end:
+            return
+        yield batch
 
 
 def _by_row(check: Callable[[Any, str], Any], values: Any, name: str, rows: Tensor) -> Any:

@@ -86,6 +86,26 @@ def test_a_loader_keeps_its_own_batches(form):
         assert torch.equal(torch.cat([batch[1] for batch in batches]), CONTEXT)
 
 
+@pytest.mark.parametrize("form", [*FORMS, "stream", "loader", "shuffling loader"])
+def test_the_default_device_does_not_matter(form, tmp_path):
+    def passes():
+        data = {
+            "stream": lambda _: Stream(),
+            "loader": lambda _: DataLoader(Rows(ROWS.numpy()), batch_size=4),
+            "shuffling loader": lambda _: DataLoader(ROWS, batch_size=4, shuffle=True),
+        }.get(form, FORMS.get(form))(tmp_path)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            ordered = Batches("x", data, batch_size=4)
+            shuffled = Batches("x", data, batch_size=4, generator=torch.Generator("cpu").manual_seed(3))
+            found = [batch.tolist() for batches in (ordered, shuffled, shuffled) for (batch,) in batches]
+            return found, ordered.fingerprint(), ordered.largest()
+
+    expected = passes()
+    with torch.device("meta"):
+        assert passes() == expected
+
+
 @pytest.mark.parametrize("form", ["tensors", "arrays", "dataset"])
 def test_a_context_goes_with_its_row(form):
     data, context = {
