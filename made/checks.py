@@ -166,7 +166,7 @@ def _from_column(name: str, column: Any, dtype: torch.dtype) -> Tensor:
         result[torch.from_numpy(np.array(column.isna()))] = math.nan
         return result
     values = column.to_numpy()
-    if values.dtype.kind not in "biuf":
+    if getattr(column.dtype, "kind", values.dtype.kind) not in "biuf":  # categories may be numbers, but are none
         raise TypeError(f"{name} must hold numbers, got {column.dtype}")
     return tensor(name, values, dtype)
 
