@@ -16,8 +16,16 @@ from typing import Any
 
 from made import data, diagnostics, ensemble, layers, likelihoods, masks, sampling, show, training
 from made.autoencoder import Autoencoder
-from made.ensemble import Mixture, impute, marginal_log_prob
-from made.likelihoods import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
+from made.ensemble import Disagreement, Mixture, conditional, disagreement, impute, marginal_log_prob
+from made.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Columns,
+    DiscretizedLogistic,
+    Gaussian,
+    Likelihood,
+    MixtureOfGaussians,
+)
 from made.masks import Connectivity
 from made.model import MADE
 from made.training import Estimate, History, fit, nll
@@ -31,15 +39,19 @@ __all__ = [
     "Categorical",
     "Columns",
     "Connectivity",
+    "Disagreement",
     "DiscretizedLogistic",
     "Estimate",
     "Gaussian",
     "History",
+    "Likelihood",
     "MADEDensity",
     "Mixture",
     "MixtureOfGaussians",
+    "conditional",
     "data",
     "diagnostics",
+    "disagreement",
     "ensemble",
     "estimator",
     "fit",

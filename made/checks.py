@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["check_sizes", "integer", "is_integer", "positive", "tensor"]
+__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "tensor"]
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -55,6 +56,60 @@ def positive(name: str, value: object) -> float:
     if not isinstance(number, Real) or isinstance(number, bool) or not 0 < float(number) < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(number)
+
+
+def boolean(name: str, value: object) -> bool:
+    """Return True or False of Python or NumPy as a plain bool.
+
+    Raises:
+        TypeError: it is neither; the message names the argument.
+
+    Example:
+        >>> boolean("direct", 1)
+        Traceback (most recent call last):
+        TypeError: direct must be True or False, got 1
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def number(name: str, value: object, minimum: float, below: float) -> float:
+    """Return a number of Python or NumPy in [minimum, below) as a plain float.
+
+    Raises:
+        ValueError: it is none; the message names the argument.
+
+    Example:
+        >>> number("dropout", 1.0, minimum=0, below=1)
+        Traceback (most recent call last):
+        ValueError: dropout must be a number in [0, 1), got 1.0
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not minimum <= float(value) < below:
+        raise ValueError(f"{name} must be a number in [{minimum}, {below}), got {value!r}")
+    return float(value)
+
+
+def plain(name: str, value: object) -> Any:
+    """Return plain data, as a file can hold them: numbers (NumPy's become Python's), texts, None, lists of these.
+
+    Raises:
+        TypeError: it is something else; the message names the argument.
+
+    Example:
+        >>> plain("k", np.int64(3))
+        3
+        >>> plain("k", object)
+        Traceback (most recent call last):
+        TypeError: k must be a number, a text, None or a list of these, to be saved, got <class 'object'>
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return [plain(name, one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{name} must be a number, a text, None or a list of these, to be saved, got {value!r}")
 
 
 def tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:

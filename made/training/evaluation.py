@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from made.layers import evaluating
+from made.layers import evaluation_view
 from made.training.batches import Batches
 from made.training.parallel import Group
 
@@ -43,8 +43,9 @@ def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Esti
         Estimate(mean=2.0794..., stderr=0.0, n=10)
     """
     batches = Batches("x", x, context, batch_size=batch_size, device=next(model.parameters()).device)
-    with evaluating(model):
-        losses = -torch.cat([model.log_prob(*batch).double() for batch in batches])
+    with torch.no_grad():
+        probe = evaluation_view(model)
+        losses = -torch.cat([probe.log_prob(*batch).double() for batch in batches])
     stderr = losses.std().item() / math.sqrt(len(losses)) if len(losses) > 1 else math.nan
     return Estimate(losses.mean().item(), stderr, len(losses))
 
@@ -65,10 +66,11 @@ def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
         True
     """
     total, n = 0.0, 0.0
-    with evaluating(model), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
+        probe = evaluation_view(model)
         for batch in batches:
             if batch:
-                total += model.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
+                total += probe.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
                 n += len(batch[0])
     total, n = group.sum(total, n)
     return total / n
