@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from made.checks import check_sizes, integer
+from made.formats import check_complete
 from made.layers import Linear
 from made.likelihoods import Bernoulli, Likelihood
 
@@ -63,8 +64,7 @@ class Autoencoder(nn.Module):
         n_features, hidden = check_sizes(n_features, hidden)
         code_features = integer("code_features", code_features, minimum=1)
         likelihood = Bernoulli() if likelihood is None else likelihood
-        if not isinstance(likelihood, Likelihood):
-            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
+        check_complete(likelihood)
         if noise is not None and not is_noise(noise):
             raise ValueError(f'noise must be None, ("mask", p in [0, 1]) or ("gaussian", s >= 0), got {noise!r}')
         self.n_features, self.likelihood, self.noise = n_features, likelihood, noise
@@ -122,7 +122,7 @@ class Autoencoder(nn.Module):
         return inputs + level * noise
 
     def check(self, x: Tensor, name: str = "x") -> Tensor:
-        """Refuse anything but rows (..., D) with values in the support; return them as a tensor of the model's dtype."""
+        """Refuse anything but rows (..., D) with values in the support; return them as a tensor."""
         return self.likelihood.check_rows(x, self.n_features, next(self.parameters()).dtype, name)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Autoencoder:

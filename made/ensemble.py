@@ -1,25 +1,20 @@
-"""Many orders and masks in one model, or many models: mixtures of them, and any question about any variables."""
+"""Many orders and masks in one model, or many models: mixtures of them, and whatever is missing filled in."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, distributions, nn
+from torch import Tensor, nn
 
-from made.checks import integer, is_integer
+from made.checks import integer
 from made.layers import evaluation_view
-from made.likelihoods import Columns
 from made.masks import Connectivity
 from made.model import MADE
 
-__all__ = ["Disagreement", "Mixture", "by_pattern", "conditional", "disagreement", "impute", "marginal_log_prob"]
-__all__ += ["choose", "members_of", "prefix_log_prob", "using"]
-
-
-using = MADE.using  # as a function: using(model, connectivity)
+__all__ = ["NEEDS_ORDERS", "Mixture", "by_pattern", "choose", "impute", "marginal_log_prob", "members_of"]
+__all__ += ["prefix_log_prob", "row_by_row"]
 
 
 class Mixture(nn.Module):
@@ -131,7 +126,9 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         [tensor([0]), tensor([1])]
     """
     chances = scores.softmax(1).cpu()
-    drawn = torch.multinomial(chances, 1, generator=generator).squeeze(1) if len(scores) else torch.zeros(0, device="cpu")
+    drawn = (
+        torch.multinomial(chances, 1, generator=generator).squeeze(1) if len(scores) else torch.zeros(0, device="cpu")
+    )
     return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(scores.shape[1])]
 
 
@@ -194,21 +191,31 @@ def marginal_log_prob(model: MADE | Mixture, x: Tensor, context: Tensor | None =
     """
     members = members_of(model)
     x = members[0].check_partial(x, "x")
-    scores = [_row_by_row(member, prefix_log_prob, x, x.isnan().int(), context) for member in members]
+    scores = [row_by_row(member, prefix_log_prob, x, x.isnan().int(), context) for member in members]
     return torch.stack(scores).logsumexp(0) - math.log(len(scores))
 
 
-def _row_by_row(
-    model: MADE, ask: Callable[..., Tensor], x: Tensor, rank: Tensor, context: Tensor | None, *options: int
-) -> Tensor:
-    """Ask a question of the model about rows that need different orders; the answers in the order of the rows."""
+def row_by_row(model: MADE, ask: Callable[..., Tensor], x: Tensor, rank: Tensor, context: Tensor | None) -> Tensor:
+    """Ask about rows that need different orders, each under its own; the answers in the order of the rows.
+
+    Args:
+        model: a MADE.
+        ask: called as ``ask(view of the model, some of the rows, their context)``.
+        x: shape (N, D).
+        rank: shape (N, D), as in :func:`by_pattern`.
+        context: shape (N, C) for a model with a context.
+
+    Example:
+        >>> model, x = MADE(3, order="random", n_masks=None), torch.tensor([[float("nan"), 1.0, 0.0]])
+        >>> row_by_row(model, prefix_log_prob, x, x.isnan().int(), None).shape
+        torch.Size([1])
+    """
     context = model.check_context(context, x.shape[:1])
     groups = by_pattern(model, rank)
-    parts = [
-        ask(model.under(order), x[rows], None if context is None else context[rows], *options) for order, rows in groups
-    ]
-    answers = torch.cat(parts) if parts else ask(model, x, context, *options)
-    return answers[torch.cat([rows for _, rows in groups]).argsort()] if parts else answers
+    if not groups:
+        return ask(model, x, context)
+    answers = [ask(model.under(c), x[rows], None if context is None else context[rows]) for c, rows in groups]
+    return torch.cat(answers)[torch.cat([rows for _, rows in groups]).argsort()]
 
 
 def by_pattern(model: MADE, rank: Tensor) -> list[tuple[Connectivity, Tensor]]:
@@ -232,7 +239,7 @@ def by_pattern(model: MADE, rank: Tensor) -> list[tuple[Connectivity, Tensor]]:
     present = model.connectivity.order
     orders = present[rank.cpu()[:, present].argsort(dim=1, stable=True)]
     if not model.order_agnostic and (orders != present).any():
-        raise ValueError(_NEEDS_ORDERS)
+        raise ValueError(NEEDS_ORDERS)
     patterns, which, counts = orders.unique(dim=0, return_inverse=True, return_counts=True)
     shared = counts >= (0 if len(patterns) <= 20 else 100)  # fewer are not worth masks of their own
     groups = [(model.connectivity.reordered(patterns[k]), which == k) for k in shared.nonzero().squeeze(1)]
@@ -245,7 +252,7 @@ def by_pattern(model: MADE, rank: Tensor) -> list[tuple[Connectivity, Tensor]]:
     return [(connectivity, rows.to(rank.device)) for connectivity, rows in groups]
 
 
-_NEEDS_ORDERS = (
+NEEDS_ORDERS = (
     'model must be order-agnostic to put any known variables first: make it with order="random" and n_masks=None '
     "(or several); with one order, model.sample(given=...) completes what comes last in it"
 )
@@ -291,146 +298,9 @@ def impute(
         with torch.no_grad():
             ranks = x.isnan().int()
             views = map(evaluation_view, members)
-            scores = torch.stack([_row_by_row(m, prefix_log_prob, x, ranks, context) for m in views], 1)
+            scores = torch.stack([row_by_row(m, prefix_log_prob, x, ranks, context) for m in views], 1)
     filled = x.repeat(n_samples, 1)
     for member, rows in zip(members, choose(scores.repeat(n_samples, 1), generator), strict=True):
         some = None if context is None else context.repeat(n_samples, 1)[rows]
-        filled[rows] = _row_by_row(member, draw, filled[rows], filled[rows].isnan().int(), some)
+        filled[rows] = row_by_row(member, draw, filled[rows], filled[rows].isnan().int(), some)
     return filled.unflatten(0, (n_samples, -1))
-
-
-def conditional(
-    model: MADE | Mixture, x: Tensor, target: int | Sequence[int], context: Tensor | None = None
-) -> distributions.Distribution:
-    r"""Distribution of one or several variables given the known values of each row, in evaluation mode.
-
-    .. math:: p(x_T \mid x_K) = \frac{p(x_K, x_T)}{\sum_{x'_T} p(x_K, x'_T)}
-
-    The known variables K come first in the order, then the targets T, then what is neither. A MADE with one order
-    answers where this is its order, or where everything but the targets is known and their values can be enumerated.
-
-    Args:
-        model: a MADE, or a mixture.
-        x: shape (N, D), NaN where a value is unknown; values of the targets are not looked at.
-        target: one variable, or several with finitely many values.
-        context: shape (N, C) for a model with a context.
-
-    Returns:
-        For targets with finitely many values a ``Categorical`` of batch shape (N,) over all their combinations, in
-        counting order, the last target the fastest. For a real target its distribution, of batch shape (N,).
-
-    Raises:
-        ValueError: a target is out of range, several are not all finite, or the model was not trained for the order.
-
-    Example:
-        >>> model = MADE(3, order="random", n_masks=None)
-        >>> x = torch.tensor([[float("nan"), 1.0, float("nan")]])
-        >>> conditional(model, x, 0).probs.shape, conditional(model, x, [0, 2]).probs.shape
-        (torch.Size([1, 2]), torch.Size([1, 4]))
-    """
-    members = [evaluation_view(member) for member in members_of(model)]
-    x = members[0].check_partial(x, "x").clone()
-    targets = [target] if is_integer(target) else list(target)  # type: ignore[arg-type]
-    D = x.shape[1]
-    if not targets or len(set(targets)) < len(targets) or not all(is_integer(i) and 0 <= i < D for i in targets):
-        raise ValueError(f"target must be one or several different variables from 0..{D - 1}, got {target!r}")
-    x[:, targets] = torch.nan
-    rank = 2 * x.isnan().int()
-    rank[:, targets] = 1
-    states = [members[0].likelihood.select([i]).n_states for i in targets]
-    with torch.no_grad():
-        if None in states:
-            if len(targets) > 1:
-                raise ValueError(f"target must be one variable unless all have finitely many values, got {target!r}")
-            return _real_conditional(members, x, targets[0], rank, context)
-        rank[(rank < 2).all(1)] *= any(member.order_agnostic for member in members)  # any order will do: keep the one
-        every = torch.cartesian_prod(*[torch.arange(size, device=x.device) for size in states]).reshape(-1, len(targets))
-        S = len(every)
-        rows = x.repeat_interleave(S, 0)
-        rows[:, targets] = every.to(x.dtype).repeat(len(x), 1)
-        context = members[0].check_context(context, x.shape[:1])
-        some = None if context is None else context.repeat_interleave(S, 0)
-        ranks = rank.repeat_interleave(S, 0)
-        scores = torch.stack([_row_by_row(m, prefix_log_prob, rows, ranks, some) for m in members]).logsumexp(0)
-        return distributions.Categorical(logits=scores.unflatten(0, (len(x), S)), validate_args=False)
-
-
-def _real_conditional(
-    members: list[MADE], x: Tensor, target: int, rank: Tensor, context: Tensor | None
-) -> distributions.Distribution:
-    """The conditional of a real variable: that of one model, or the members' mixed by how well they know the rest."""
-    likelihood = members[0].likelihood
-    one = likelihood.columns[target] if isinstance(likelihood, Columns) else likelihood
-
-    def ask(model: MADE, x: Tensor, context: Tensor | None) -> Tensor:
-        return likelihood.take(model(likelihood.filled(x), context), [target]).flatten(1)
-
-    params = torch.stack([_row_by_row(member, ask, x, rank, context) for member in members], 1)  # (N, members, K)
-    if len(members) == 1:
-        return one.distribution(params[:, 0], validate_args=False)
-    known = torch.stack([_row_by_row(member, prefix_log_prob, x, rank, context) for member in members], 1)
-    weights = distributions.Categorical(logits=known, validate_args=False)
-    return distributions.MixtureSameFamily(weights, one.distribution(params, False), validate_args=False)
-
-
-class Disagreement(NamedTuple):
-    """Answers to one question under several orders, and how far they are apart.
-
-    Attributes:
-        answers: without a target log-probabilities in nats, shape (orders, N); with one log-probabilities of its values,
-            shape (orders, N, values).
-        spread: for each row, shape (N,): without a target the standard deviation of its log-probability over the orders,
-            in nats; with one the mean total variation distance from the average of the answers, in [0, 1].
-    """
-
-    answers: Tensor
-    spread: Tensor
-
-
-def disagreement(
-    model: MADE | Mixture,
-    x: Tensor,
-    target: int | Sequence[int] | None = None,
-    n_orders: int = 10,
-    context: Tensor | None = None,
-    seed: int = 0,
-) -> Disagreement:
-    """Ask the same question under several orders: a model trained under many may contradict itself.
-
-    One distribution gives one answer. The orders of one network are different distributions, which training brings
-    close to each other.
-
-    Args:
-        model: an order-agnostic MADE, or a mixture of such.
-        x: shape (N, D), NaN where a value is unknown.
-        target: None to ask for the probability of what is known; else as in :func:`conditional`, with finitely many
-            values.
-        n_orders: number of random orders, at least 2.
-        context: shape (N, C) for a model with a context.
-        seed: of the orders.
-
-    Raises:
-        ValueError: an argument is out of range, or a model has one order.
-
-    Example:
-        >>> model = MADE(3, order="random", n_masks=None)
-        >>> disagreement(model, torch.tensor([[0.0, 1.0, 1.0]]), n_orders=4).answers.shape
-        torch.Size([4, 1])
-    """
-    n_orders, generator = integer("n_orders", n_orders, minimum=2), torch.Generator().manual_seed(seed)
-    members = [evaluation_view(member) for member in members_of(model)]
-    if not all(member.order_agnostic for member in members):
-        raise ValueError(_NEEDS_ORDERS)
-    answers = []
-    with torch.no_grad():
-        for _ in range(n_orders):
-            order = torch.randperm(members[0].n_features, generator=generator, device="cpu")
-            same = Mixture([member.under(member.connectivity.reordered(order)) for member in members])
-            if target is None:
-                answers.append(marginal_log_prob(same, x, context))
-            else:
-                answers.append(conditional(same, x, target, context).logits)  # type: ignore[attr-defined]
-        result = torch.stack(answers)
-        if target is None:
-            return Disagreement(result, result.std(0))
-        return Disagreement(result, (result.exp() - result.exp().mean(0)).abs().sum(-1).mean(0) / 2)

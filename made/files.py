@@ -94,9 +94,7 @@ def write_tensors(
     write_whole(path, save(tensors, metadata={"format": file_format, "config": json.dumps(config)}))
 
 
-def read_tensors(
-    path: str | os.PathLike[str], *file_formats: str
-) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+def read_tensors(path: str | os.PathLike[str], *file_formats: str) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """What :func:`write_tensors` has written: which of the formats, configuration and tensors. No code is ever run.
 
     Raises:

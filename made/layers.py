@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 __all__ = ["ConditionedLinear", "Linear", "MaskedLinear", "evaluation_view", "multiply_by_row", "uniform_", "view"]
 
-Module = TypeVar("Module", bound=nn.Module)
+_Any = TypeVar("_Any", bound=nn.Module)
 
 
-def uniform_(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
+def uniform_(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:
     """Fill with uniform numbers in ±bound, drawn on the CPU, so that a seed gives the same ones on every device.
 
     Example:
@@ -24,7 +24,9 @@ def uniform_(parameter: Tensor, bound: float, generator: torch.Generator) -> Non
         >>> weight
         tensor([-0.0007,  0.0536])
     """
-    drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu").uniform_(-bound, bound, generator=generator)
+    drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu").uniform_(
+        -bound, bound, generator=generator
+    )
     with torch.no_grad():
         parameter.copy_(drawn)
 
@@ -97,12 +99,12 @@ class MaskedLinear(Linear):
         Raises:
             ValueError: the shape is another.
         """
-        sizes = [1] * self.out_features if sizes is None else sizes
-        if mask.shape[-2:] != (len(sizes), self.in_features):
-            raise ValueError(f"mask must have shape {(len(sizes), self.in_features)}, got {tuple(mask.shape)}")
-        if mask.dim() == 2:
+        lines = [1] * self.out_features if sizes is None else sizes
+        if mask.shape[-2:] != (len(lines), self.in_features):
+            raise ValueError(f"mask must have shape {(len(lines), self.in_features)}, got {tuple(mask.shape)}")
+        if mask.dim() == 2 and sizes is not None:
             mask = mask.repeat_interleave(torch.tensor(sizes, device=mask.device), 0)
-        self.mask, self.sizes = mask.to(self.weight), sizes  # a bool mask would be converted at every call
+        self.mask, self.sizes = mask.to(self.weight), lines  # a bool mask would be converted at every call
 
     def masked_weight(self) -> Tensor:
         """The weights that count, shape (out_features, in_features); the others are zero."""
@@ -120,6 +122,11 @@ class MaskedLinear(Linear):
             y, offset = multiply_by_row(self.weight, x, self.mask, self.sizes), self.offset()
             return y if offset is None else y + offset
         return F.linear(x, self.masked_weight(), self.offset())
+
+    def unmasked(self, x: Tensor, outputs: Tensor | slice = slice(None)) -> Tensor:
+        """Some outputs, (..., outputs), for an x that is zero already wherever the mask forbids."""
+        y, offset = F.linear(x, self.weight[outputs]), self.offset()
+        return y if offset is None else y + offset[..., outputs]
 
 
 class ConditionedLinear(MaskedLinear):
@@ -191,7 +198,7 @@ def multiply_by_row(weight: Tensor, x: Tensor, mask: Tensor, sizes: Sequence[int
     return torch.cat([seen[:, line] @ rows.T for line, rows in enumerate(weight.split(sizes))], 1)
 
 
-def view(module: Module) -> Module:
+def view(module: _Any) -> _Any:
     """The same module once more: it shares weights, buffers and hooks, but has a mode and masks of its own.
 
     What is done to the view's mode or masks leaves the module as it is, so any number of threads can each look at it
@@ -204,14 +211,14 @@ def view(module: Module) -> Module:
         >>> other.weight is layer.weight, layer.mask
         (True, tensor([[1., 1.]]))
     """
-    same = module.__new__(type(module))
-    same.__dict__ = module.__dict__ | {"_compiled_call_impl": None}  # which would call the module, not the view
-    same._buffers = dict(module._buffers)
-    same._modules = {name: None if child is None else view(child) for name, child in module._modules.items()}
+    same, own = module.__new__(type(module)), vars(module)
+    parts = {name: None if part is None else view(part) for name, part in own["_modules"].items()}
+    same.__dict__ = own | {"_modules": parts, "_buffers": dict(own["_buffers"])}
+    same.__dict__["_compiled_call_impl"] = None  # which would call the module, not the view
     return same
 
 
-def evaluation_view(module: Module) -> Module:
+def evaluation_view(module: _Any) -> _Any:
     """The module in evaluation mode (no dropout, no noise): itself if it is, else a view of it.
 
     Example:

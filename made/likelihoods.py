@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, distributions
 from torch.nn import functional as F
 
-from made.checks import integer, plain, positive, tensor
+from made.checks import integer, positive, tensor
 
 __all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
-__all__ += ["LIKELIHOODS", "ColumnsDistribution", "Group", "bounded", "Scaled", "from_config", "log_normal"]
-__all__ += ["normal_quantile", "subclass_named", "to_config"]
+__all__ += ["LIKELIHOODS", "ColumnsDistribution", "Group", "Scaled", "bounded", "log_normal", "normal_quantile"]
 
 
 def bounded(values: Tensor) -> Tensor:
@@ -166,20 +165,6 @@ class Likelihood(ABC):
         largest = int(2 / torch.finfo(dtype).eps)
         if self.n_states is not None and self.n_states - 1 > largest:
             raise TypeError(f"{dtype} holds the whole numbers from 0 to {largest} only, too few for {self}")
-
-    def check_complete(self) -> None:
-        """Refuse a likelihood of one's own that lacks what training, sampling or saving needs.
-
-        Raises:
-            TypeError: it is no frozen dataclass, or has no ``n_params`` or ``support``, or an argument is no plain data.
-        """
-        name = type(self).__name__
-        if not is_dataclass(self) or type(self).__hash__ is None:
-            raise TypeError(f"likelihood {name} must be decorated with @dataclass(frozen=True), to be saved and compared")
-        for attribute in ("n_params", "support"):
-            if not hasattr(self, attribute):
-                raise TypeError(f"likelihood {name} must have the attribute {attribute!r}; see made.likelihoods.Likelihood")
-        to_config(self)
 
     def select(self, variables: Sequence[int]) -> Likelihood:
         """The likelihood of some of the variables. Here all are alike, so it is the same.
@@ -729,7 +714,7 @@ class ColumnsDistribution(distributions.Distribution):
     def __init__(self, likelihood: Columns, params: Tensor, validate_args: bool | None = None) -> None:
         self.likelihood, self.dtype = likelihood, params.dtype
         self.parts = [g.likelihood.distribution(params[..., g.params], validate_args) for g in likelihood.groups]
-        super().__init__((*params.shape[:-1], len(likelihood.columns)), validate_args=False)
+        super().__init__(torch.Size((*params.shape[:-1], len(likelihood.columns))), validate_args=False)
 
     def each(self, function: Callable[[distributions.Distribution, Group], Tensor]) -> Tensor:
         """Apply a function to the distribution of every group, and bring the results in order."""
@@ -742,62 +727,6 @@ class ColumnsDistribution(distributions.Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw every variable from its own distribution, with the global generator."""
         return self.each(lambda part, _: part.sample(sample_shape).to(self.dtype))
-
-
-def to_config(likelihood: Likelihood) -> dict[str, Any]:
-    """Describe a likelihood, a dataclass, in plain data: its name and its arguments.
-
-    Raises:
-        TypeError: an argument is no plain data.
-
-    Example:
-        >>> to_config(Categorical(3))
-        {'name': 'Categorical', 'k': 3}
-    """
-    config = {"name": type(likelihood).__name__}
-    for argument in fields(likelihood):  # type: ignore[arg-type]
-        value = getattr(likelihood, argument.name)
-        config[argument.name] = [to_config(c) for c in value] if argument.name == "columns" else plain(argument.name, value)
-    return config
-
-
-def from_config(config: dict[str, Any]) -> Likelihood:
-    """Make the likelihood that :func:`to_config` described.
-
-    Raises:
-        NameError: no likelihood of that name is defined.
-
-    Example:
-        >>> from_config({"name": "Categorical", "k": 3})
-        Categorical(k=3)
-    """
-    values = {name: value for name, value in config.items() if name != "name"}
-    if "columns" in values:
-        values["columns"] = [from_config(column) for column in values["columns"]]
-    return subclass_named(Likelihood, config["name"])(**values)
-
-
-def subclass_named(base: type, name: str) -> Any:
-    """The class of that name among a class and all that are derived from it, anywhere; of several, the newest.
-
-    Raises:
-        NameError: there is none.
-
-    Example:
-        >>> subclass_named(Likelihood, "Poisson")
-        Traceback (most recent call last):
-        NameError: there is no Likelihood named 'Poisson' here: import the module that defines it, then try again
-    """
-    found, derived = None, [base]
-    while derived:
-        one = derived.pop(0)
-        found = one if one.__name__ == name else found
-        derived += one.__subclasses__()
-    if found is None:
-        raise NameError(
-            f"there is no {base.__name__} named {name!r} here: import the module that defines it, then try again"
-        )
-    return found
 
 
 LIKELIHOODS = (Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians)

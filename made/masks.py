@@ -222,7 +222,7 @@ class Connectivity:
             hidden_degrees = even_degrees(n_features, hidden, context)
         else:
             hidden_degrees = random_degrees(n_features, hidden, generator, context)
-        return cls(inputs.argsort(), (inputs, *hidden_degrees))
+        return cls(torch.as_tensor(order, device="cpu").clone(), (inputs, *hidden_degrees))
 
     def reordered(self, order: Tensor) -> Connectivity:
         """The same hidden degrees under another order, or one for each row: only the variables change places.

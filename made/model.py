@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from made.checks import boolean, check_sizes, integer, is_integer, number, positive, tensor
-from made.files import write_tensors
-from made.formats import FORMAT, from_plain, read_model, to_plain
+from made.formats import Saved, check_complete, to_config
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
-from made.likelihoods import Bernoulli, Likelihood, from_config, subclass_named, to_config
+from made.likelihoods import Bernoulli, Likelihood
 from made.masks import Connectivity
 from made.sampling import sample_by_row, sample_incremental, sample_naive, uniforms
 
@@ -42,9 +39,9 @@ class Config:
     """
 
     n_features: int
-    hidden: tuple[int, ...]
+    hidden: Sequence[int]
     likelihood: Likelihood
-    order: str | tuple[int, ...]
+    order: str | Tensor | Sequence[int]
     degrees: str
     n_masks: int | None
     direct: bool
@@ -56,9 +53,19 @@ class Config:
     seed: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.likelihood, Likelihood):
-            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {self.likelihood!r}")
-        self.likelihood.check_complete()
+        n_features, hidden = check_sizes(self.n_features, self.hidden)
+        order = self.order if isinstance(self.order, str) else tuple(torch.as_tensor(self.order).tolist())
+        checked = {"n_features": n_features, "hidden": hidden, "order": order}
+        if self.n_masks is not None:
+            checked["n_masks"] = integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
+        checked["context_features"] = integer("context_features", self.context_features, minimum=0)
+        checked["dropout"] = number("dropout", self.dropout, minimum=0, below=1)
+        checked["seed"] = integer("seed", self.seed, minimum=-(2**63))
+        for switch in ("direct", "residual", "mask_conditioning"):
+            checked[switch] = boolean(switch, getattr(self, switch))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        check_complete(self.likelihood)
         columns = self.likelihood.n_features
         if columns not in (None, self.n_features):
             raise ValueError(f"likelihood must have {self.n_features} columns, one per feature, got {columns}")
@@ -82,7 +89,7 @@ class Config:
         return {**vars(self), "likelihood": to_config(self.likelihood)}
 
 
-class MADE(nn.Module):
+class MADE(Saved):
     r"""Masked autoencoder for distribution estimation.
 
     .. math:: p(x) = \prod_{t=0}^{D-1} p\bigl(x_{o(t)} \mid x_{o(0)}, \ldots, x_{o(t-1)}\bigr)
@@ -150,32 +157,24 @@ class MADE(nn.Module):
         validate: bool = True,
     ) -> None:
         super().__init__()
-        n_features, hidden = check_sizes(n_features, hidden)
         likelihood = Bernoulli() if likelihood is None else likelihood
-        drawn = order if isinstance(order, str) else tuple(torch.as_tensor(order).tolist())
-        n_masks = n_masks if n_masks is None else integer("n_masks", n_masks, minimum=1, otherwise=", or None")
-        context_features = integer("context_features", context_features, minimum=0)
-        direct, residual = boolean("direct", direct), boolean("residual", residual)
-        dropout = number("dropout", dropout, minimum=0, below=1)
-        mask_conditioning = boolean("mask_conditioning", mask_conditioning)
-        seed = integer("seed", seed, minimum=-(2**63))
-        self.config = Config(
-            n_features, hidden, likelihood, drawn, degrees, n_masks, direct, residual, context_features, activation,
+        self.config = c = Config(
+            n_features, hidden, likelihood, order, degrees, n_masks, direct, residual, context_features, activation,
             dropout, mask_conditioning, seed
         )  # fmt: skip
-        self.n_features, self.likelihood, self.context_features = n_features, likelihood, context_features
-        self.n_masks, self.residual, self.activation = n_masks, residual, ACTIVATIONS[activation]
+        self.n_features, self.likelihood, self.context_features = c.n_features, likelihood, c.context_features
+        self.n_masks, self.residual, self.activation = c.n_masks, c.residual, ACTIVATIONS[activation]
         self.validate = boolean("validate", validate)
-        self.connectivities = [self.draw(k) for k in range(n_masks or 1)]
+        self.connectivities = [self.draw(k) for k in range(c.n_masks or 1)]
 
-        layer = ConditionedLinear if mask_conditioning else MaskedLinear
-        generator = torch.Generator().manual_seed(seed)
-        n_inputs, n_outputs = map(sum, likelihood.sizes(n_features))
-        widths = [n_inputs + context_features, *hidden]
+        layer = ConditionedLinear if c.mask_conditioning else MaskedLinear
+        generator = torch.Generator().manual_seed(c.seed)
+        n_inputs, n_outputs = map(sum, likelihood.sizes(c.n_features))
+        widths = [n_inputs + c.context_features, *c.hidden]
         self.hidden = nn.ModuleList(layer(a, b, generator=generator) for a, b in pairwise(widths))
         self.output = layer(widths[-1], n_outputs, generator=generator)
-        self.direct = layer(widths[0], n_outputs, bias=False, generator=generator) if direct else None
-        self.dropout = nn.Dropout(dropout)
+        self.direct = layer(widths[0], n_outputs, bias=False, generator=generator) if c.direct else None
+        self.dropout = nn.Dropout(c.dropout)
         likelihood.check_dtype(self.output.weight.dtype)
         self.use(0)
 
@@ -239,17 +238,17 @@ class MADE(nn.Module):
             from_inputs = lambda m: F.pad(m.repeat_interleave(repeats, -1), (self.context_features, 0), value=True)
             masks = self.connectivity.masks()
             masks[0] = from_inputs(masks[0])
-            for layer, mask in zip(self.hidden, masks[:-1], strict=True):
-                layer.set_mask(mask)
-            self.output.set_mask(masks[-1], K)  # a variable is described by K outputs
+            layers: list[tuple[Any, Sequence[int] | None]] = [(layer, None) for layer in self.hidden]
+            for (layer, sizes), mask in zip([*layers, (self.output, K)], masks, strict=True):
+                layer.set_mask(mask, sizes)  # a variable is described by K outputs
             if self.direct is not None:
                 self.direct.set_mask(from_inputs(self.connectivity.direct_mask()), K)
 
     def under(self, connectivity: int | Connectivity) -> MADE:
-        """This model under another connectivity: a view that shares the weights. The model itself is not touched.
+        """The same model under another connectivity: a view that shares the weights. The model itself is not touched.
 
-        Any number of threads can each ask under a connectivity of its own. With an order for every row of a batch, shape
-        (N, D), the view takes batches of N rows.
+        Any number of threads can each ask under a connectivity of its own. With an order for every row of a batch,
+        shape (N, D), the view takes batches of N rows.
 
         Args:
             connectivity: as in :meth:`use`, and refused likewise.
@@ -264,28 +263,6 @@ class MADE(nn.Module):
         under = view(self)
         under.use(connectivity)
         return under
-
-    @contextmanager
-    def using(self, connectivity: int | Connectivity) -> Iterator[None]:
-        """Use a connectivity for a while, then the one before.
-
-        Args:
-            connectivity: as in :meth:`use`, and refused likewise.
-
-        Example:
-            >>> model = MADE(3, order="random", n_masks=2)
-            >>> with model.using(1):
-            ...     model.connectivity == model.connectivities[1]
-            True
-            >>> model.connectivity == model.connectivities[0]
-            True
-        """
-        before = self.connectivity
-        self.use(connectivity)
-        try:
-            yield
-        finally:
-            self.use(before)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of every conditional.
@@ -397,9 +374,9 @@ class MADE(nn.Module):
     def as_written(self) -> bool:
         """Whether only the layers decide what the model computes, as "incremental" assumes: no hook, no own part."""
         parts = [layer for layer in (*self.hidden, self.output, self.direct) if layer is not None]
-        own = [(self, MADE, "forward"), (self, MADE, "network")]
+        own: list[tuple[nn.Module, type, str]] = [(self, MADE, "forward"), (self, MADE, "network")]
         own += [(layer, MaskedLinear, name) for layer in parts for name in ("forward", "masked_weight")]
-        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in self.modules())
+        hooked = any(vars(part)[kind] for part in self.modules() for kind in ("_forward_hooks", "_forward_pre_hooks"))
         return not hooked and all(
             getattr(getattr(part, name), "__func__", None) is getattr(kind, name) for part, kind, name in own
         )
@@ -475,92 +452,6 @@ class MADE(nn.Module):
         """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
         self.likelihood.check_dtype(fn(self.output.weight[:0].detach()).dtype)
         return super()._apply(fn, recurse)
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> MADE:
-        """Take down what a subclass with another constructor is made with: a saved model carries it."""
-        model = super().__new__(cls)
-        try:
-            model.__dict__["made_with"] = None if cls.__init__ is MADE.__init__ else to_plain((args, kwargs))
-        except TypeError as error:
-            model.__dict__["made_with"] = error  # which saving will raise
-        return model
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, configuration and every connectivity to one safetensors file, all of it or nothing.
-
-        Raises:
-            OSError: the file cannot be written.
-            TypeError: an argument of the likelihood, or of a subclass with another constructor, is no plain data.
-
-        Example:
-            >>> import tempfile
-            >>> model = MADE(3, hidden=(4,), order="random", seed=1)
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     model.save(folder + "/m.safetensors")
-            ...     again = MADE.load(folder + "/m.safetensors")
-            >>> again.connectivity == model.connectivity
-            True
-        """
-        if isinstance(self.made_with, TypeError):
-            raise TypeError(f"{type(self).__name__} cannot be saved: {self.made_with}") from self.made_with
-        tensors = {name: t.contiguous() for name, t in self.state_dict().items() if isinstance(t, Tensor)}
-        for k, connectivity in enumerate([self.connectivity, *self.connectivities]):
-            tensors |= {f"connectivity.{k}.{layer}": d.clone() for layer, d in enumerate(connectivity.degrees)}
-        config = {"class": type(self).__name__, "made_with": self.made_with, **self.config.to_dict()}
-        write_tensors(path, tensors, FORMAT, config)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> MADE:
-        """Read a model written by :meth:`save`, in evaluation mode: same class, weights, dtype, connectivities, choice.
-
-        Args:
-            path: of the file. Files of version 0.1.0 are read too, and score the same.
-            device: where to put the model; default: where PyTorch would.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged or was written by something else, or a class of its author is not defined.
-        """
-        config, tensors = read_model(path)
-        try:
-            found = subclass_named(MADE, config.pop("class"))
-            config["likelihood"] = from_config(config["likelihood"])
-            model = (cls if found is MADE else found)._rebuild(config, tensors)
-            return model.to(torch.get_default_device() if device is None else device).eval()
-        except NameError as error:
-            raise ValueError(f"{os.fspath(path)} needs a class that is not defined: {error}") from error
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
-
-    @classmethod
-    def _rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> MADE:
-        made_with = config.pop("made_with")
-        with torch.device("cpu"):
-            args, kwargs = map(from_plain, made_with) if made_with else ((), config)
-            model = cls(*args, **kwargs)
-        current, *rest = (
-            [tensors.pop(f"connectivity.{k}.{layer}") for layer in range(len(model.hidden) + 1)]
-            for k in range(len(model.connectivities) + 1)
-        )
-        model.to(dtype=tensors["output.weight"].dtype)
-        model.load_state_dict({**tensors, "_extra_state": {"current": current, "connectivities": rest}})
-        return model
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The connectivities, so that ``state_dict()`` holds them beside the weights."""
-        return {
-            "current": list(self.connectivity.degrees),
-            "connectivities": [list(c.degrees) for c in self.connectivities],
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the connectivities and the choice among them; called by ``load_state_dict()``."""
-
-        def rebuild(degrees: list[Tensor]) -> Connectivity:
-            return Connectivity(degrees[0].cpu().argsort(-1), tuple(d.cpu() for d in degrees))
-
-        self.connectivities = [rebuild(degrees) for degrees in state["connectivities"]]
-        self.use(rebuild(state["current"]))
 
     def extra_repr(self) -> str:
         """Configuration, for ``print(model)``."""

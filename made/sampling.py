@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from made.checks import integer
 
@@ -155,22 +154,21 @@ def sample_by_row(
     repeats = torch.tensor(likelihood.sizes(model.n_features)[0], device=u.device)
     steps = model.connectivity.degrees[0].to(u.device).repeat_interleave(repeats, 1)  # at which an input is drawn
     hidden = [degrees.to(u.device) for degrees in model.connectivity.degrees[1:]]
+    layers: list[Any] = list(model.hidden)
     units = [x.new_zeros(len(x), len(degrees)) for degrees in hidden]
     for step, i in enumerate(order.T):
         inputs = likelihood.inputs(x) * (steps <= step)
         inputs = inputs if context is None else torch.cat([context, inputs], 1)
         below = inputs
-        for layer, degrees, values in zip(model.hidden, hidden, units, strict=True):
+        for layer, degrees, values in zip(layers, hidden, units, strict=True):
             due = degrees == step
-            new = model.activation(F.linear(below, layer.weight[due]) + layer.offset()[..., due])
+            new = model.activation(layer.unmasked(below, due))
             values[:, due] = new + below[:, due] if model.residual and below is not inputs else new
             below = values
         rows = (~known.gather(1, i.unsqueeze(1))).squeeze(1).nonzero().squeeze(1)
         if len(rows):
-            params = F.linear(below, model.output.weight) + model.output.offset()
-            if model.direct is not None:
-                params, offset = params + F.linear(inputs, model.direct.weight), model.direct.offset()
-                params = params if offset is None else params + offset
+            params = model.output.unmasked(below)
+            params = params if model.direct is None else params + model.direct.unmasked(inputs)
             params, i = likelihood.unflatten(params[rows], model.n_features), i[rows]
             x[rows, i] = likelihood.sample_one(params, i, u[rows, i], temperature)
     return x
@@ -295,7 +293,10 @@ class Block:
         inputs = network.degrees[0]
         done = [bisect_right(d, start) if start or d is inputs else 0 for d in network.degrees]
         self.new = [slice(lo, bisect_right(d, stop)) for lo, d in zip(done, network.degrees, strict=True)]
-        rows = [*self.new[1:], slice(network.starts[start], network.starts[stop])]  # what each matrix computes: hidden units, then outputs
+        rows = [
+            *self.new[1:],
+            slice(network.starts[start], network.starts[stop]),
+        ]  # what each matrix computes: hidden units, then outputs
         self.past = [
             torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
             for w, b, r, s, lo in zip(network.weights, network.biases, rows, state, done, strict=True)

@@ -13,7 +13,8 @@ from scipy import integrate, special, stats
 
 import made
 from made import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
-from made.likelihoods import LIKELIHOODS, Likelihood, from_config, to_config
+from made.formats import from_config, to_config
+from made.likelihoods import LIKELIHOODS, Likelihood
 
 G = torch.Generator().manual_seed(0)
 COLUMNS = [Categorical(3), Gaussian(), DiscretizedLogistic(5, components=2), Gaussian()]
@@ -258,7 +259,7 @@ def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
     u = u.unsqueeze(-1).expand(3, likelihood.n_features or 1)
     for scale in (0.0, 80.0, -80.0):
         for dtype in (torch.float32, torch.float64):
-            params = raw_for(likelihood, *u.shape, draw=lambda *shape: torch.full(shape, scale, dtype=dtype))
+            params = raw_for(likelihood, *u.shape, draw=torch.zeros).to(dtype) + scale
             params[..., 0] = -scale
             assert not likelihood.outside_support(likelihood.sample(params, u)).any()
 
@@ -393,7 +394,12 @@ def test_columns_do_what_each_of_them_does_alone(temperature):
     """Kinds that come back, and kinds between them: nothing may change places."""
     mixed = Columns([*COLUMNS, Bernoulli(), MixtureOfGaussians(2), Categorical(3)])
     params, x, u = raw(5, mixed.n_params), values(mixed, 5, 7), torch.rand(5, 7, dtype=torch.float64, generator=G)
-    assert (mixed.n_params, mixed.n_inputs, mixed.n_features, mixed.n_states) == (3 + 2 + 6 + 2 + 1 + 6 + 3, 11, 7, None)
+    assert (mixed.n_params, mixed.n_inputs, mixed.n_features, mixed.n_states) == (
+        3 + 2 + 6 + 2 + 1 + 6 + 3,
+        11,
+        7,
+        None,
+    )
     assert mixed.sizes(7) == ([3, 1, 1, 1, 1, 1, 3], [3, 2, 6, 2, 1, 6, 3])
     total, d = torch.zeros(5, dtype=torch.float64), mixed.distribution(params)
     codes, drawn = mixed.inputs(x).split(mixed.sizes(7)[0], 1), mixed.sample(params, u, temperature)
@@ -546,7 +552,12 @@ def test_what_a_subclass_defines_itself_stays():
 
 
 SCALED = [Gaussian(), MixtureOfGaussians(1), MixtureOfGaussians(3), DiscretizedLogistic(7, 2)]
-SCALED += [type(one)(**{**vars_of, "scale_map": "exp"}) for one in SCALED for vars_of in [to_config(one)] if vars_of.pop("name")]
+SCALED += [
+    type(one)(**{**vars_of, "scale_map": "exp"})
+    for one in SCALED
+    for vars_of in [to_config(one)]
+    if vars_of.pop("name")
+]
 any_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
@@ -599,7 +610,9 @@ def test_a_dtype_that_would_merge_levels_is_refused():
         made.MADE(2, (3,), likelihood=Categorical(k)).to(dtype)
         for one in (Categorical(k + 1), DiscretizedLogistic(k + 1), Columns([Bernoulli(), Categorical(k + 1)])):
             for model in (made.MADE(2, (3,), likelihood=one), made.Autoencoder(2, (3,), 2, one)):
-                with pytest.raises(TypeError, match=f"{dtype} holds the whole numbers from 0 to {k - 1} only, too few for"):
+                with pytest.raises(
+                    TypeError, match=f"{dtype} holds the whole numbers from 0 to {k - 1} only, too few for"
+                ):
                     model.to(dtype)
                 assert next(model.parameters()).dtype == torch.float32  # nothing has been converted
 
@@ -607,5 +620,7 @@ def test_a_dtype_that_would_merge_levels_is_refused():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_samples_have_the_right_frequencies(dtype):
     """256 equally likely levels: sums of 256 rounded numbers must not lose any."""
-    drawn = Categorical(256).sample(torch.zeros(25_600, 256, dtype=dtype), ((torch.arange(25_600) + 0.5) / 25_600).double())
+    drawn = Categorical(256).sample(
+        torch.zeros(25_600, 256, dtype=dtype), ((torch.arange(25_600) + 0.5) / 25_600).double()
+    )
     assert torch.bincount(drawn.long(), minlength=256).tolist() == [100] * 256

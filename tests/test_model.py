@@ -1,7 +1,6 @@
 """made/model.py: the model as a whole, its arguments, its files."""
 
 import copy
-import dataclasses
 import json
 
 import numpy as np
@@ -462,7 +461,7 @@ def test_a_file_without_pickle_written_whole_or_not_at_all(model_file):
     assert [p.name for p in model_file.parent.iterdir()] == [model_file.name]
     with safe_open(model_file, framework="pt") as file:
         assert json.loads(file.metadata()["config"])["n_features"] == 3
-    model.config = dataclasses.replace(model.config, activation="tanh", seed=object())  # no JSON holds that
+    object.__setattr__(model.config, "seed", object())  # no JSON holds that
     with pytest.raises(TypeError):
         model.save(model_file)
     assert model_file.read_bytes() == good

@@ -51,7 +51,7 @@ def nll(model: Any, x: Any, batch_size: int = 1000, context: Any = None) -> Esti
 
 
 def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
-    """Mean loss over all rows in evaluation mode, whatever the batches and the number of processes.
+    """Mean loss over all rows in evaluation mode, whatever the batches and the number of processes; for ``fit`` only.
 
     Args:
         model: anything with ``loss(batch)``.
@@ -66,11 +66,11 @@ def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
         True
     """
     total, n = 0.0, 0.0
+    model.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
-        probe = evaluation_view(model)
         for batch in batches:
             if batch:
-                total += probe.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
+                total += model.loss(*batch).item() * len(batch[0])  # type: ignore[operator]
                 n += len(batch[0])
     total, n = group.sum(total, n)
     return total / n
