@@ -144,6 +144,7 @@ def check_sizes(n_features: int, hidden: Sequence[int]) -> tuple[int, tuple[int,
         raise TypeError(f"n_features must be an int, got {n_features!r}")
     if n_features < 1:
         raise ValueError(f"n_features must be at least 1, got {n_features}")
+    hidden = hidden.tolist() if isinstance(hidden, np.ndarray) else hidden
     if not isinstance(hidden, Sequence) or not all(map(is_integer, hidden)):
         raise TypeError(f"hidden must be a sequence of ints, such as (500,), got {hidden!r}")
     if any(width < 1 for width in hidden):

@@ -317,7 +317,7 @@ class Categorical(Likelihood):
 
     def encode(self, x: Tensor) -> Tensor:
         """One-hot indicators, shape (..., D, k)."""
-        return F.one_hot(x.long(), self.k).to(x.dtype)
+        return (x.unsqueeze(-1) == torch.arange(self.k, device=x.device)).to(x.dtype)
 
 
 class Scaled(Likelihood):
