@@ -577,6 +577,11 @@ class Group(NamedTuple):
     inputs: Tensor
     params: Tensor
 
+    def of(self, params: Tensor) -> Tensor:
+        """The raw outputs of these columns, (..., variables, K), out of those of all, one after the other."""
+        places = self.params.to(params.device)
+        return params.index_select(-1, places.flatten()).unflatten(-1, places.shape)
+
 
 @dataclass(frozen=True)
 class Columns(Likelihood):
@@ -671,11 +676,11 @@ class Columns(Likelihood):
 
     def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda g: g.likelihood.log_conditionals(params[..., g.params], x[..., g.variables]))
+        return self.each(lambda g: g.likelihood.log_conditionals(g.of(params), x[..., g.variables]))
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda g: g.likelihood.sample(params[..., g.params], u[..., g.variables], temperature))
+        return self.each(lambda g: g.likelihood.sample(g.of(params), u[..., g.variables], temperature))
 
     def sample_one(self, params: Tensor, variable: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """In every row the value of one column, not the same in all rows: params (n, K), u and variable (n,)."""
@@ -713,7 +718,7 @@ class ColumnsDistribution(distributions.Distribution):
 
     def __init__(self, likelihood: Columns, params: Tensor, validate_args: bool | None = None) -> None:
         self.likelihood, self.dtype = likelihood, params.dtype
-        self.parts = [g.likelihood.distribution(params[..., g.params], validate_args) for g in likelihood.groups]
+        self.parts = [g.likelihood.distribution(g.of(params), validate_args) for g in likelihood.groups]
         super().__init__(torch.Size((*params.shape[:-1], len(likelihood.columns))), validate_args=False)
 
     def each(self, function: Callable[[distributions.Distribution, Group], Tensor]) -> Tensor:
