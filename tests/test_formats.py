@@ -159,10 +159,12 @@ def test_arguments_are_written_down_and_read_again():
 
 def test_of_two_classes_of_one_name_the_newest_is_taken(tmp_path):
     """As when a cell of a notebook is run again."""
+
     def define(bonus):
         class Twice(made.MADE):
             def __init__(self, width):
                 super().__init__(width + bonus)
+
         return Twice
 
     define(0)

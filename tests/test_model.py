@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from registry import CONFIGS, CYCLE_7, CYCLE_8, allowed, build, column, contexts, rows, seeded
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -703,3 +705,28 @@ def test_numbers_may_be_numpys(model_file):
 def test_true_is_no_number_and_one_no_switch(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         MADE(**({"n_features": 3} | options))
+
+
+@pytest.mark.parametrize("likelihood", ["Gaussian", "MixtureOfGaussians", "Columns", "exp"])
+@pytest.mark.parametrize("hidden", [(), (9,), (9, 9, 9)], ids=str)
+@given(data=st.data())
+def test_a_model_is_finite_for_every_finite_row(likelihood, hidden, data):
+    """Densities, gradients of all weights, and samples given anything, in float32 as it comes."""
+    mixture = made.MixtureOfGaussians(3)
+    kinds = {"Gaussian": made.Gaussian(), "MixtureOfGaussians": mixture, "exp": made.Gaussian(scale_map="exp")}
+    kinds["Columns"] = made.Columns([made.Gaussian(), mixture, made.Gaussian(0.1), mixture])
+    activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)))
+    model = MADE(4, hidden, likelihood=kinds[likelihood], activation=activation, seed=data.draw(st.integers(0, 5)))
+    numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    x = torch.tensor([data.draw(st.lists(numbers, min_size=4, max_size=4))])
+    found = model.log_prob(x)
+    assert found.isfinite().all()
+    assert all(
+        g.isfinite().all()
+        for g in torch.autograd.grad(found.sum(), [*model.parameters()], allow_unused=True)
+        if g is not None
+    )
+    x[:, 2:] = torch.nan
+    drawn = model.sample(1, given=x, generator=seeded())
+    assert drawn.isfinite().all()
+    assert model.log_prob(drawn).isfinite().all()
