@@ -2,7 +2,7 @@
 
 The lesson, with its chapters in the book: ``autoencoder`` (1), ``likelihoods`` (2), ``diagnostics`` (3), ``masks``,
 ``layers``, ``model`` (4), ``sampling`` (5), ``ensemble`` (7). Its support: ``training``, ``data``, ``estimator`` (8),
-``show``, which holds what readers look at, and ``files`` and ``checks``.
+``queries``, ``show``, which holds what readers look at, and ``files``, ``formats`` and ``checks``.
 
 Example:
     >>> model = MADE(64, hidden=(32,))
@@ -17,9 +17,18 @@ from typing import Any
 from made import data, diagnostics, ensemble, layers, likelihoods, masks, sampling, show, training
 from made.autoencoder import Autoencoder
 from made.ensemble import Mixture, impute, marginal_log_prob
-from made.likelihoods import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
+from made.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Columns,
+    DiscretizedLogistic,
+    Gaussian,
+    Likelihood,
+    MixtureOfGaussians,
+)
 from made.masks import Connectivity
 from made.model import MADE
+from made.queries import Disagreement, conditional, disagreement
 from made.training import Estimate, History, fit, nll
 
 __version__ = "0.2.0"
@@ -31,15 +40,19 @@ __all__ = [
     "Categorical",
     "Columns",
     "Connectivity",
+    "Disagreement",
     "DiscretizedLogistic",
     "Estimate",
     "Gaussian",
     "History",
+    "Likelihood",
     "MADEDensity",
     "Mixture",
     "MixtureOfGaussians",
+    "conditional",
     "data",
     "diagnostics",
+    "disagreement",
     "ensemble",
     "estimator",
     "fit",

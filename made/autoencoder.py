@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from made.checks import check_sizes, integer
+from made.formats import check_complete
 from made.layers import Linear
 from made.likelihoods import Bernoulli, Likelihood
 
@@ -62,20 +64,19 @@ class Autoencoder(nn.Module):
         n_features, hidden = check_sizes(n_features, hidden)
         code_features = integer("code_features", code_features, minimum=1)
         likelihood = Bernoulli() if likelihood is None else likelihood
-        if not isinstance(likelihood, Likelihood):
-            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {likelihood!r}")
+        check_complete(likelihood)
         if noise is not None and not is_noise(noise):
             raise ValueError(f'noise must be None, ("mask", p in [0, 1]) or ("gaussian", s >= 0), got {noise!r}')
         self.n_features, self.likelihood, self.noise = n_features, likelihood, noise
         generator = torch.Generator().manual_seed(seed)
-        widths = [n_features * likelihood.n_inputs, *hidden, code_features]
+        n_inputs, n_outputs = map(sum, likelihood.sizes(n_features))
+        widths = [n_inputs, *hidden, code_features]
         self.encoder = perceptron(widths, generator)
-        self.decoder = perceptron([*reversed(widths[1:]), n_features * likelihood.n_params], generator)
+        self.decoder = perceptron([*reversed(widths[1:]), n_outputs], generator)
 
     def encode(self, x: Tensor) -> Tensor:
         """Code of x: (..., D) to (..., code_features)."""
-        self.check(x)
-        return self.encoder(self.likelihood.encode(x).flatten(-2))
+        return self.encoder(self.likelihood.inputs(self.check(x)))
 
     def network(self, inputs: Tensor) -> Tensor:
         """From encoded inputs (..., D*E) to raw parameters (..., D, K): encoder, then decoder."""
@@ -83,7 +84,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, code: Tensor) -> Tensor:
         """Raw parameters of the likelihood: (..., code_features) to (..., D, K)."""
-        return self.decoder(code).unflatten(-1, (self.n_features, self.likelihood.n_params))
+        return self.likelihood.unflatten(self.decoder(code), self.n_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw parameters for x, without noise: (..., D) to (..., D, K)."""
@@ -96,33 +97,38 @@ class Autoencoder(nn.Module):
             x: clean values, shape (..., D).
             generator: source of the noise.
         """
-        self.check(x)
-        inputs = self.likelihood.encode(x)
+        x = self.check(x)
+        inputs = self.likelihood.inputs(x)
         if self.training and self.noise is not None:
             inputs = self.corrupt(inputs, generator)
-        params = self.network(inputs.flatten(-2))
-        return -self.likelihood.log_prob(params, x).mean()
+        return -self.likelihood.log_conditionals(self.network(inputs), x).sum(-1).mean()
 
     def corrupt(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Add the chosen noise to encoded inputs of shape (..., D, E).
+        """Add the chosen noise to encoded inputs of shape (..., sum of all E).
 
         Example:
             >>> model = Autoencoder(4, noise=("mask", 1.0))
-            >>> model.corrupt(torch.ones(1, 4, 1)).sum()
+            >>> model.corrupt(torch.ones(1, 4)).sum()
             tensor(0.)
         """
         if self.noise is None:
             return inputs
         kind, level = self.noise
         if kind == "mask":
-            chance = torch.rand(inputs.shape[:-1], generator=generator, dtype=inputs.dtype, device=inputs.device)
-            return inputs * (chance >= level).unsqueeze(-1)
+            shape, repeats = (*inputs.shape[:-1], self.n_features), self.likelihood.sizes(self.n_features)[0]
+            chance = torch.rand(shape, generator=generator, dtype=inputs.dtype, device=inputs.device)
+            return inputs * (chance >= level).repeat_interleave(torch.tensor(repeats, device=inputs.device), -1)
         noise = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype, device=inputs.device)
         return inputs + level * noise
 
-    def check(self, x: Tensor) -> None:
-        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support."""
-        self.likelihood.check_rows(x, self.n_features, next(self.parameters()).dtype)
+    def check(self, x: Tensor, name: str = "x") -> Tensor:
+        """Refuse anything but rows (..., D) with values in the support; return them as a tensor."""
+        return self.likelihood.check_rows(x, self.n_features, next(self.parameters()).dtype, name)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Autoencoder:
+        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
+        self.likelihood.check_dtype(fn(next(self.parameters())[:0].detach()).dtype)
+        return super()._apply(fn, recurse)
 
 
 def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "positive", "seed", "tensor"]
+__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "seed", "tensor"]
 
 _NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
@@ -90,6 +90,28 @@ def number(name: str, value: object, minimum: float, below: float) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not minimum <= float(value) < below:
         raise ValueError(f"{name} must be a number in [{minimum}, {below}), got {value!r}")
     return float(value)
+
+
+def plain(name: str, value: object) -> Any:
+    """Return plain data, as a file can hold them: numbers (NumPy's become Python's), texts, None, lists of these.
+
+    Raises:
+        TypeError: it is something else; the message names the argument.
+
+    Example:
+        >>> plain("k", np.int64(3))
+        3
+        >>> plain("k", object)
+        Traceback (most recent call last):
+        TypeError: k must be a number, a text, None or a list of these, to be saved, got <class 'object'>
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return [plain(name, one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{name} must be a number, a text, None or a list of these, to be saved, got {value!r}")
 
 
 def seed(name: str, value: object) -> int:
@@ -252,6 +274,7 @@ def check_sizes(n_features: int, hidden: Sequence[int]) -> tuple[int, tuple[int,
         raise TypeError(f"n_features must be an int, got {n_features!r}")
     if n_features < 1:
         raise ValueError(f"n_features must be at least 1, got {n_features}")
+    hidden = hidden.tolist() if isinstance(hidden, np.ndarray) else hidden
     if not isinstance(hidden, Sequence) or not all(map(is_integer, hidden)):
         raise TypeError(f"hidden must be a sequence of ints, such as (500,), got {hidden!r}")
     if any(width < 1 for width in hidden):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from made.layers import evaluating
+from made.layers import evaluation_view
 from made.masks import degrees_from_order
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_STATES",
+    "any_of_each",
     "flip_dependencies",
     "jacobian_dependencies",
     "positive_copy",
@@ -76,9 +78,10 @@ def jacobian_dependencies(model: MADE | Autoencoder, seed: int = 0) -> Tensor:
     """
     probe, likelihood = positive_copy(model, seed), model.likelihood
     n_context = getattr(model, "context_features", 0)
-    inputs = torch.ones(n_context + model.n_features * likelihood.n_inputs, dtype=torch.float64)
+    inputs = torch.ones(n_context + sum(likelihood.sizes(model.n_features)[0]), dtype=torch.float64, device="cpu")
     slopes = torch.autograd.functional.jacobian(probe.network, inputs)[..., n_context:]  # (D, K, D * E)
-    return (slopes.unflatten(-1, (model.n_features, -1)) != 0).any(-1).any(1)
+    by_output = any_of_each(slopes.flatten(0, -2) != 0, likelihood.sizes(model.n_features)[1])
+    return any_of_each(by_output.T, likelihood.sizes(model.n_features)[0]).T
 
 
 def flip_dependencies(model: MADE | Autoencoder, seed: int = 0) -> Tensor:
@@ -101,14 +104,33 @@ def flip_dependencies(model: MADE | Autoencoder, seed: int = 0) -> Tensor:
     """
     probe, n_features = positive_copy(model, seed), model.n_features
     # as many equal rows as flips: the same call shape means the same rounding, so that != is exact
-    sizes = [model.likelihood.select([i]).n_states or 2 for i in range(n_features)]
-    base = (torch.tensor(sizes, dtype=torch.float64) - 1).repeat(n_features, 1)  # values whose codes are positive
+    states = [model.likelihood.select([i]).n_states or 2 for i in range(n_features)]
+    last = torch.tensor(states, dtype=torch.float64, device="cpu") - 1  # values whose codes are positive
+    base = last.repeat(n_features, 1)
     flipped = base.clone().fill_diagonal_(0)  # row j differs from base in variable j only
     n_context = getattr(model, "context_features", 0)
-    context = [torch.ones(n_context, dtype=torch.float64)] if n_context else []
+    context = [torch.ones(n_context, dtype=torch.float64, device="cpu")] if n_context else []
     with torch.no_grad():
         moved = probe(flipped, *context) != probe(base, *context)  # (D flips, D outputs, K)
-    return moved.any(-1).T
+    return any_of_each(moved.flatten(1).T, model.likelihood.sizes(n_features)[1])
+
+
+def any_of_each(rows: Tensor, sizes: Sequence[int]) -> Tensor:
+    """For rows that belong to variables, so many to each, whether any of a variable's rows is True, column by column.
+
+    Args:
+        rows: bool, shape (sum of the sizes, columns).
+        sizes: rows of each variable.
+
+    Returns:
+        Bool, shape (variables, columns).
+
+    Example:
+        >>> any_of_each(torch.tensor([[False], [True], [False]]), [2, 1])
+        tensor([[ True],
+                [False]])
+    """
+    return torch.stack([rows_of_one.any(0) for rows_of_one in rows.split(list(sizes))])
 
 
 def violations(dependencies: Tensor, order: Tensor) -> list[str]:
@@ -144,13 +166,13 @@ def positive_copy(model: nn.Module, seed: int) -> Any:
         >>> bool((positive_copy(made.MADE(3, hidden=(4,)), seed=0).output.weight > 0).all())
         True
     """
-    probe = copy.deepcopy(model).double().eval()
+    probe = copy.deepcopy(model).cpu().double().eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in probe.parameters():
-            drawn = 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            drawn = 0.5 + torch.rand(parameter.shape, generator=generator, dtype=torch.float64, device="cpu")
             parameter.copy_(drawn / parameter.shape[-1])
-    return probe.cpu()
+    return probe
 
 
 def states(model: MADE | Mixture) -> Tensor:
@@ -173,7 +195,7 @@ def states(model: MADE | Mixture) -> Tensor:
     sizes = [likelihood.select([i]).n_states or 0 for i in range(n_features)]  # the support is finite: never 0
     if math.prod(sizes) > MAX_STATES:
         raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
-    rows = torch.cartesian_prod(*[torch.arange(size) for size in sizes]).reshape(-1, n_features)
+    rows = torch.cartesian_prod(*[torch.arange(size, device="cpu") for size in sizes]).reshape(-1, n_features)
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
 
@@ -195,7 +217,8 @@ def total_probability(model: MADE | Mixture, context: Tensor | None = None) -> f
         >>> round(total_probability(made.MADE(8, hidden=(16,)).double()), 12)
         1.0
     """
-    with evaluating(model):
-        given = [] if context is None else [context]
-        parts = [model.log_prob(rows, *given).double().exp().sum() for rows in states(model).split(2**14)]
+    given = [] if context is None else [context]
+    with torch.no_grad():
+        probe = evaluation_view(model)
+        parts = [probe.log_prob(rows, *given).double().exp().sum() for rows in states(model).split(2**14)]
     return float(torch.stack(parts).sum())

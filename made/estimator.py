@@ -335,5 +335,4 @@ class Known(nn.Module):
             return -marginal_log_prob(self.model, x).mean()
         present = self.model.connectivity
         order = present.order[x[0].isnan()[present.order].int().argsort(stable=True)]
-        with self.model.using(present.reordered(order)):
-            return -prefix_log_prob(self.model, x).mean()
+        return -prefix_log_prob(self.model.under(present.reordered(order)), x).mean()

@@ -9,10 +9,10 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 __all__ = ["read_tensors", "remove_leftovers", "write_tensors", "write_whole"]
 
@@ -85,7 +85,6 @@ def write_tensors(
         TypeError: the configuration is no plain data.
 
     Example:
-        >>> import torch
         >>> write_tensors("a", {"w": torch.ones(2)}, "example/1", {"size": torch})
         Traceback (most recent call last):
         TypeError: Object of type module is not JSON serializable
@@ -95,8 +94,8 @@ def write_tensors(
     write_whole(path, save(tensors, metadata={"format": file_format, "config": json.dumps(config)}))
 
 
-def read_tensors(path: str | os.PathLike[str], file_format: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration and the tensors that :func:`write_tensors` has written; no code in the file is ever run.
+def read_tensors(path: str | os.PathLike[str], *file_formats: str) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """What :func:`write_tensors` has written: which of the formats, configuration and tensors. No code is ever run.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -104,24 +103,24 @@ def read_tensors(path: str | os.PathLike[str], file_format: str) -> tuple[dict[s
 
     Example:
         >>> import tempfile
-        >>> import torch
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_tensors(folder + "/a", {"w": torch.ones(2)}, "example/1", {"size": 2})
         ...     read_tensors(folder + "/a", "example/1")
-        ({'size': 2}, {'w': tensor([1., 1.])})
+        ('example/1', {'size': 2}, {'w': tensor([1., 1.])})
     """
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with torch.device("cpu"), safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{os.fspath(path)} is damaged or no model file: {error}") from None
-    if metadata.get("format") != file_format:
-        raise ValueError(f"{os.fspath(path)} holds no {file_format} model, its format is {metadata.get('format')!r}")
+    if metadata.get("format") not in file_formats:
+        wanted = " or ".join(file_formats)
+        raise ValueError(f"{os.fspath(path)} holds no {wanted} model, its format is {metadata.get('format')!r}")
     try:
-        return json.loads(metadata["config"]), tensors
+        return metadata["format"], json.loads(metadata["config"]), tensors
     except (KeyError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
 

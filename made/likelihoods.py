@@ -1,7 +1,7 @@
 """Likelihoods: turn the raw outputs of a network into a probability for every variable.
 
 A network knows nothing of probabilities. It hands over K raw numbers per variable, shape (..., D, K), and a likelihood
-says what they mean: logits, means, log-scales.
+says what they mean: logits, means, scales.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributions
@@ -19,11 +21,54 @@ from torch.nn import functional as F
 from made.checks import integer, positive, tensor
 
 __all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
-__all__ += ["LIKELIHOODS", "ColumnsDistribution", "from_config", "to_config"]
+__all__ += ["LIKELIHOODS", "ColumnsDistribution", "Group", "Scaled", "bounded", "log_normal", "normal_quantile"]
+
+
+def bounded(values: Tensor, power: float) -> Tensor:
+    """Values as they are, up to a power of the largest number of their dtype; beyond it they saturate.
+
+    Example:
+        >>> bounded(torch.tensor([1.5, -3e38]), 0.25)
+        tensor([ 1.5000e+00, -4.2950e+09])
+    """
+    limit = torch.finfo(values.dtype).max ** power
+    return values.clamp(-limit, limit)
+
+
+def log_normal(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    r"""Log-density of a normal distribution, finite and with finite slopes for all finite numbers.
+
+    .. math:: \log \mathcal{N}(x \mid \mu, \sigma^2) = -\tfrac12 z^2 - \log \sigma - \tfrac12 \log 2\pi,
+        \qquad z = (x - \mu) / \sigma
+
+    So far out that the density is zero in any floating point, from 4e9 standard deviations on in float32, z saturates.
+
+    Example:
+        >>> log_normal(torch.tensor([0.0, 3e38]), torch.tensor(0.0), torch.tensor(1.0))
+        tensor([-9.1894e-01, -9.2234e+18])
+    """
+    half = bounded(x / 2 - mean / 2, 0.75)  # the difference itself may be too large a number
+    z = bounded(half / (scale / 2), 0.25)
+    return -0.5 * z.square() - scale.log() - 0.5 * math.log(2 * math.pi)
+
+
+def normal_quantile(u: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value below which a standard normal variable falls with probability u, finite for every u in [0, 1].
+
+    Example:
+        >>> normal_quantile(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), torch.float32)
+        tensor([-37.5194,   0.0000,   8.2095])
+    """
+    limits = torch.finfo(torch.float64)
+    return torch.special.ndtri(u.double().clamp(limits.tiny, 1 - limits.eps / 2)).to(dtype)
 
 
 class Likelihood(ABC):
-    """What every likelihood can do. Subclasses give ``distribution``, ``sample`` and ``outside_support``.
+    """What every likelihood can do.
+
+    A likelihood of one's own is a subclass decorated with ``@dataclass(frozen=True)``, whose fields are numbers, texts
+    or the like. It gives ``n_params``, ``support``, ``distribution``, ``sample`` and ``outside_support``, and whatever
+    else differs from here. Where the class is defined, models that use it are loaded.
 
     Attributes:
         n_params: K, raw numbers per variable that the network must produce.
@@ -31,6 +76,7 @@ class Likelihood(ABC):
         n_states: size of the support {0, .., n_states - 1}, or None if it is not finite.
         n_features: D if the likelihood is made for a certain number of variables, else None.
         support: the support in words, for error messages.
+        placeholder: a value in the support, which stands where none is known.
     """
 
     n_params: int
@@ -38,6 +84,7 @@ class Likelihood(ABC):
     n_states: int | None = None
     n_features: int | None = None
     support: str
+    placeholder: float = 0.0
 
     @abstractmethod
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
@@ -71,6 +118,53 @@ class Likelihood(ABC):
     def encode(self, x: Tensor) -> Tensor:
         """Network input for x (..., D): shape (..., D, E). Here the values as they are."""
         return x.unsqueeze(-1)
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Network input for x (..., D), the variables one after the other: shape (..., sum of their E)."""
+        return self.encode(x).flatten(-2)
+
+    def sizes(self, n_features: int) -> tuple[list[int], list[int]]:
+        """How many network inputs, and how many raw outputs, each of D variables has: E and K, D times."""
+        return [self.n_inputs] * n_features, [self.n_params] * n_features
+
+    def unflatten(self, params: Tensor, n_features: int) -> Tensor:
+        """Raw outputs of D variables one after the other, (..., D * K), in the shape this likelihood takes."""
+        return params.unflatten(-1, (n_features, self.n_params))
+
+    def take(self, params: Tensor, variables: Sequence[int]) -> Tensor:
+        """The raw outputs of some variables, in the shape that ``select(variables)`` takes."""
+        return params[..., variables, :]
+
+    def sample_one(self, params: Tensor, variable: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """In every row the value of one variable, not the same in all rows.
+
+        Args:
+            params: raw outputs, shape (n, D, K).
+            variable: which variable, shape (n,).
+            u: as in :meth:`sample`, shape (n,).
+            temperature: as in :meth:`sample`.
+        """
+        chosen = params[torch.arange(len(params), device=params.device), variable]
+        return self.sample(chosen.unsqueeze(-2), u.unsqueeze(-1), temperature).squeeze(-1)
+
+    def filled(self, x: Tensor) -> Tensor:
+        """The same values with the placeholder wherever there is NaN."""
+        return torch.where(x.isnan(), self.placeholder, x)
+
+    def check_dtype(self, dtype: torch.dtype) -> None:
+        """Refuse a dtype that cannot tell all values of a finite support apart.
+
+        Raises:
+            TypeError: it has too few digits.
+
+        Example:
+            >>> Categorical(260).check_dtype(torch.bfloat16)
+            Traceback (most recent call last):
+            TypeError: torch.bfloat16 holds the whole numbers from 0 to 256 only, too few for Categorical(k=260)
+        """
+        largest = int(2 / torch.finfo(dtype).eps)
+        if self.n_states is not None and self.n_states - 1 > largest:
+            raise TypeError(f"{dtype} holds the whole numbers from 0 to {largest} only, too few for {self}")
 
     def select(self, variables: Sequence[int]) -> Likelihood:
         """The likelihood of some of the variables. Here all are alike, so it is the same.
@@ -126,23 +220,24 @@ class Likelihood(ABC):
             one = self.select(place[-1:])
             raise ValueError(f"{name} must be {one.support} for {one}, got {x[place].item()} at position {place}")
 
-    def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> None:
-        """Refuse anything but a tensor (..., D) of the given dtype with values in the support.
+    def check_rows(self, x: object, n_features: int, dtype: torch.dtype, name: str = "x") -> Tensor:
+        """Refuse anything but rows (..., D) with values in the support; return them as a tensor.
 
         Args:
-            x: what was given.
+            x: a tensor of the dtype, or an array, a DataFrame or a list whose numbers it can hold.
             n_features: number of variables D.
             dtype: of the model.
             name: of the argument, for the message.
 
         Raises:
-            TypeError: no tensor, or one of another dtype.
+            TypeError: x is none of these, or a tensor of another dtype.
             ValueError: another width, or a value outside the support.
         """
         x = tensor(name, x, dtype)
         if x.dim() == 0 or x.shape[-1] != n_features:
             raise ValueError(f"{name} must have shape (..., {n_features}), got {tuple(x.shape)}")
         self.check(x, name)
+        return x
 
 
 @dataclass(frozen=True)
@@ -212,7 +307,8 @@ class Categorical(Likelihood):
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """The number of cumulative probabilities that u has reached; the last, 1, can never be reached."""
-        cumulative = torch.softmax(params / temperature, -1).cumsum(-1)[..., :-1]
+        precise = torch.promote_types(params.dtype, torch.float32)
+        cumulative = torch.softmax(params / temperature, -1, dtype=precise).cumsum(-1)[..., :-1]
         return (u.unsqueeze(-1) >= cumulative).sum(-1).to(params.dtype)
 
     def outside_support(self, x: Tensor) -> Tensor:
@@ -221,69 +317,114 @@ class Categorical(Likelihood):
 
     def encode(self, x: Tensor) -> Tensor:
         """One-hot indicators, shape (..., D, k)."""
-        return F.one_hot(x.long(), self.k).to(x.dtype)
+        return (x.unsqueeze(-1) == torch.arange(self.k, device=x.device)).to(x.dtype)
+
+
+class Scaled(Likelihood):
+    r"""What likelihoods with a scale share: how a raw output s becomes one.
+
+    .. math:: \sigma = \sigma_{\min} + \log(1 + e^{s})
+
+    For s far below 0 this is :math:`e^s`, so small scales are as easy to learn as with an exponential. For s far above
+    0 it is s: a raw output that is a little off never makes a scale that is off by orders of magnitude. A density has
+    no upper bound: without the floor a network could place an infinitely thin peak on a repeated value.
+
+    Attributes:
+        min_scale: the floor, above 0.
+        scale_map: "softplus" as above, or "exp" for :math:`\sigma_{\min} + e^{s}`, as in version 0.1.0.
+
+    Raises:
+        ValueError: min_scale is not a positive number, or scale_map is another.
+
+    Example:
+        >>> Gaussian(min_scale=0.5).scale(torch.tensor([-100.0, 0.0, 100.0]))
+        tensor([  0.5000,   1.1931, 100.5000])
+    """
+
+    min_scale: float
+    scale_map: str
+
+    def __post_init__(self) -> None:
+        self._store(min_scale=positive("min_scale", self.min_scale))
+        if self.scale_map not in ("softplus", "exp"):
+            raise ValueError(f'scale_map must be "softplus" or "exp", got {self.scale_map!r}')
+
+    def scale(self, raw: Tensor) -> Tensor:
+        """Scales from raw outputs, of any shape."""
+        if self.scale_map == "softplus":
+            return self.min_scale + F.softplus(raw)
+        return self.min_scale + raw.clamp(max=math.log(torch.finfo(raw.dtype).max) / 2).exp()
 
 
 @dataclass(frozen=True)
-class Gaussian(Likelihood):
-    r"""Real variables; the raw outputs are the mean and the log-scale.
+class Gaussian(Scaled):
+    r"""Real variables; the raw outputs are the mean and, before its map, the standard deviation.
 
     .. math::
         -\log p(x) = \tfrac12 \log(2 \pi \sigma^2) + \frac{(x - \mu)^2}{2 \sigma^2}, \qquad
-        \sigma = \sigma_{\min} + e^{s}
+        \sigma = \sigma_{\min} + \log(1 + e^{s})
 
-    A density has no upper bound: without the floor a network could place an infinitely thin peak on a repeated value.
+    The network sees a value as it is, up to 4e11 in float32 (the 0.3th power of the dtype's largest number).
 
     Args:
         min_scale: the floor of the standard deviation, above 0.
+        scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
-        ValueError: min_scale is not a positive number.
+        ValueError: an argument is out of range.
 
     Example:
         >>> likelihood = Gaussian()
-        >>> standard = torch.tensor([[0.0, math.log(1 - 1e-3)]])
+        >>> standard = torch.tensor([[0.0, math.log(math.expm1(1 - 1e-3))]])
         >>> likelihood.log_prob(standard, torch.zeros(1))  # -log(2 pi) / 2
         tensor(-0.9189)
     """
 
     min_scale: float = 1e-3
+    scale_map: str = field(default="softplus", repr=False)
     n_params = 2
     support = "a finite number"
 
-    def __post_init__(self) -> None:
-        self._store(min_scale=positive("min_scale", self.min_scale))
+    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
+        """Normal with the given means and scales."""
+        mean, raw = params.unbind(-1)
+        return distributions.Normal(mean, self.scale(raw), validate_args=validate_args)
 
-    def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Normal:
-        """Normal with the given means and log-scales."""
-        mean, log_scale = params.unbind(-1)
-        return distributions.Normal(mean, self.min_scale + log_scale.exp(), validate_args=validate_args)
+    def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
+        """As for every likelihood, but finite whatever the numbers."""
+        mean, raw = params.unbind(-1)
+        return log_normal(x, mean, self.scale(raw))
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Mean plus scale times the normal quantile of u; the temperature multiplies the variance."""
-        normal = self.distribution(params)
-        quantile = torch.special.ndtri(u).to(params.dtype)
-        return normal.loc + normal.scale * math.sqrt(temperature) * quantile
+        mean, raw = params.unbind(-1)
+        drawn = mean + self.scale(raw) * math.sqrt(temperature) * normal_quantile(u, params.dtype)
+        return bounded(drawn, 1)
 
     def outside_support(self, x: Tensor) -> Tensor:
         """NaN and infinities."""
         return ~x.isfinite()
 
+    def encode(self, x: Tensor) -> Tensor:
+        """The values as they are, up to a limit: shape (..., D, 1)."""
+        return bounded(x, 0.3).unsqueeze(-1)
+
 
 @dataclass(frozen=True)
-class MixtureOfGaussians(Likelihood):
-    r"""Real variables with several peaks; the raw outputs are k logits, then k means, then k log-scales.
+class MixtureOfGaussians(Scaled):
+    r"""Real variables with several peaks; the raw outputs are k logits, then k means, then k scales before their map.
 
     .. math::
         p(x) = \sum_{c=1}^{k} \pi_c\, \mathcal{N}(x \mid \mu_c, \sigma_c^2), \qquad
-        \pi = \mathrm{softmax}(a), \quad \sigma_c = \sigma_{\min} + e^{s_c}
+        \pi = \mathrm{softmax}(a), \quad \sigma_c = \sigma_{\min} + \log(1 + e^{s_c})
 
     Args:
         k: number of components, at least 1.
         min_scale: the floor of each standard deviation, above 0.
+        scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
-        ValueError: k is below 1 or min_scale is not a positive number.
+        ValueError: an argument is out of range.
 
     References:
         Uria, Murray, Larochelle, RNADE: The real-valued neural autoregressive density-estimator, 2013,
@@ -293,50 +434,58 @@ class MixtureOfGaussians(Likelihood):
         >>> likelihood = MixtureOfGaussians(2)
         >>> likelihood.n_params
         6
-        >>> two_equal_standard_ones = torch.tensor([[0, 0, 0, 0, math.log(1 - 1e-3), math.log(1 - 1e-3)]])
-        >>> likelihood.log_prob(two_equal_standard_ones, torch.zeros(1))  # -log(2 pi) / 2
+        >>> one = math.log(math.expm1(1 - 1e-3))
+        >>> likelihood.log_prob(torch.tensor([[0, 0, 0, 0, one, one]]), torch.zeros(1))  # -log(2 pi) / 2
         tensor(-0.9189)
     """
 
     k: int
     min_scale: float = 1e-3
+    scale_map: str = field(default="softplus", repr=False)
     support = "a finite number"
 
     def __post_init__(self) -> None:
-        k = integer("k", self.k, minimum=1)  # each component has a logit, a mean and a log-scale
-        self._store(k=k, n_params=3 * k, min_scale=positive("min_scale", self.min_scale))
+        super().__post_init__()
+        k = integer("k", self.k, minimum=1)  # each component has a logit, a mean and a scale
+        self._store(k=k, n_params=3 * k)
+
+    def components(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, means and scales, each of shape (..., D, k), of raw outputs (..., D, K)."""
+        logits, mean, raw = params.unflatten(-1, (3, self.k)).unbind(-2)
+        return bounded(logits, 0.375), mean, self.scale(raw)
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.MixtureSameFamily:
-        """Mixture with the given logits, means and log-scales."""
-        logits, mean, log_scale = params.unflatten(-1, (3, self.k)).unbind(-2)
-        components = distributions.Normal(mean, self.min_scale + log_scale.exp(), validate_args=validate_args)
+        """Mixture with the given logits, means and scales."""
+        logits, mean, scale = self.components(params)
+        components = distributions.Normal(mean, scale, validate_args=validate_args)
         weights = distributions.Categorical(logits=logits, validate_args=validate_args)
         return distributions.MixtureSameFamily(weights, components, validate_args=validate_args)
+
+    def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
+        """As for every likelihood, but finite whatever the numbers."""
+        logits, mean, scale = self.components(params)
+        return (logits.log_softmax(-1) + log_normal(x.unsqueeze(-1), mean, scale)).logsumexp(-1)
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Choose a component by u; what is left of u within it is uniform again and gives the normal quantile.
 
         The temperature divides the logits and multiplies the variances.
         """
-        logits, mean, log_scale = params.unflatten(-1, (3, self.k)).unbind(-2)
+        logits, mean, scale = self.components(params)
         p = torch.softmax(logits.double() / temperature, -1)
         upto = p.cumsum(-1)
-        u = u * upto[..., -1]  # rounding may leave the total a little below 1, and a last p of 0 must not be chosen
+        total = upto[..., -1]  # rounding may leave it a little below 1, and a last p of 0 must not be chosen
+        u = torch.minimum(u * total, torch.nextafter(total, torch.zeros_like(total)))
         chosen = (u.unsqueeze(-1) >= upto[..., :-1]).sum(-1, keepdim=True)
         pick = lambda values: values.gather(-1, chosen).squeeze(-1)
-        rest = (u - pick(upto - p)) / pick(p)
-        limits = torch.finfo(torch.float64)
-        rest = rest.clamp(limits.tiny, 1 - limits.eps / 2)  # rounding may give 0 or 1
-        quantile = torch.special.ndtri(rest).to(params.dtype)
-        return pick(mean) + (self.min_scale + pick(log_scale).exp()) * math.sqrt(temperature) * quantile
+        quantile = normal_quantile((u - pick(upto - p)) / pick(p), params.dtype)  # rounding may give 0 or 1
+        return bounded(pick(mean) + pick(scale) * math.sqrt(temperature) * quantile, 1)
 
-    def outside_support(self, x: Tensor) -> Tensor:
-        """NaN and infinities."""
-        return ~x.isfinite()
+    outside_support, encode = Gaussian.outside_support, Gaussian.encode
 
 
 @dataclass(frozen=True)
-class DiscretizedLogistic(Categorical):
+class DiscretizedLogistic(Scaled, Categorical):
     r"""Bounded counts 0, .., k-1 whose order means something, such as grey levels: a mixture of logistics, rounded.
 
     .. math::
@@ -345,12 +494,14 @@ class DiscretizedLogistic(Categorical):
         z_c = \frac{2c}{k - 1} - 1, \quad h = \frac{1}{k - 1}
 
     The level c stands for the interval of width 2h around z_c; the first and the last level take the tails as well.
-    The raw outputs are the logits, the means and the log-scales of the components. The network sees the number z.
+    The raw outputs are the logits, the means and, before their map, the scales s of the components. The network sees
+    the number z.
 
     Args:
         k: number of levels, at least 2.
         components: number of logistics.
-        min_scale: the floor of each scale s, above 0.
+        min_scale: the floor of each scale, above 0.
+        scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
         ValueError: an argument is out of range.
@@ -366,21 +517,23 @@ class DiscretizedLogistic(Categorical):
 
     components: int = 5
     min_scale: float = 1e-3
+    scale_map: str = field(default="softplus", repr=False)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Categorical.__post_init__(self)
+        Scaled.__post_init__(self)
         components = integer("components", self.components, minimum=1)
         self._store(components=components, n_params=3 * components, n_inputs=1)
-        self._store(min_scale=positive("min_scale", self.min_scale))
 
     def log_mass(self, params: Tensor, level: Tensor) -> Tensor:
         r"""Log-probability of a level, shape (...), for params (..., 3 components).
 
         Stable by :math:`\sigma(b) - \sigma(a) = \sigma(b)\, \sigma(-a)\, (1 - e^{a - b})`.
         """
-        logits, mean, log_scale = params.unflatten(-1, (3, self.components)).unbind(-2)
-        level = level.to(params.dtype).unsqueeze(-1)
-        z, h, scale = 2 * level / (self.k - 1) - 1, 1 / (self.k - 1), self.min_scale + log_scale.exp()
+        params = params.to(torch.promote_types(params.dtype, torch.float32))  # bfloat16 would merge levels
+        logits, mean, raw = params.unflatten(-1, (3, self.components)).unbind(-2)
+        level, logits, mean = level.to(params.dtype).unsqueeze(-1), bounded(logits, 0.375), bounded(mean, 0.375)
+        z, h, scale = 2 * level / (self.k - 1) - 1, 1 / (self.k - 1), self.scale(bounded(raw, 0.375))
         below, above = level > 0, level < self.k - 1  # the ends have only one neighbour
         log_mass = above * F.logsigmoid((z + h - mean) / scale) + below * F.logsigmoid((mean - z + h) / scale)
         log_mass = log_mass + torch.where(above & below, torch.log(-torch.expm1(-2 * h / scale)), 0.0)
@@ -396,15 +549,36 @@ class DiscretizedLogistic(Categorical):
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Categorical:
         """Categorical over the k levels."""
-        return super().distribution(self.log_masses(params), validate_args)
+        return Categorical.distribution(self, self.log_masses(params), validate_args)
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """As for a categorical variable with these log-probabilities."""
-        return super().sample(self.log_masses(params), u, temperature)
+        return Categorical.sample(self, self.log_masses(params), u, temperature).to(params.dtype)
 
     def encode(self, x: Tensor) -> Tensor:
         """The number z between -1 and 1."""
         return (2 * x / (self.k - 1) - 1).unsqueeze(-1)
+
+
+class Group(NamedTuple):
+    """Columns of one table that share a likelihood.
+
+    Attributes:
+        likelihood: which they share.
+        variables: their indices.
+        inputs: the places of their network inputs in a flat row, shape (variables, E).
+        params: the places of their raw outputs, shape (variables, K).
+    """
+
+    likelihood: Likelihood
+    variables: list[int]
+    inputs: Tensor
+    params: Tensor
+
+    def of(self, params: Tensor) -> Tensor:
+        """The raw outputs of these columns, (..., variables, K), out of those of all, one after the other."""
+        places = self.params.to(params.device)
+        return params.index_select(-1, places.flatten()).unflatten(-1, places.shape)
 
 
 @dataclass(frozen=True)
@@ -413,20 +587,18 @@ class Columns(Likelihood):
 
     .. math:: \log p(x) = \sum_{i=1}^{D} \log p_i(x_i \mid \text{params}_i)
 
-    Every variable is given the same number of inputs and of raw outputs, those of its widest fellow; what a column
-    does not need stays unused.
+    Every variable has as many inputs and raw outputs as its own likelihood needs. They stand one after the other: the
+    raw outputs of a row have shape (..., K) with K the sum over all columns, and encoded rows likewise.
 
     Args:
         columns: D likelihoods, each for one variable.
-        n_inputs: E, at least what the widest column needs, which is the default.
-        n_params: K, likewise.
 
     Raises:
         TypeError: a column is no likelihood for any variable.
 
     Example:
         >>> likelihood = Columns([Bernoulli(), Categorical(3)])
-        >>> likelihood.log_prob(torch.zeros(2, 3), torch.tensor([1.0, 2.0]))  # log(1/2) + log(1/3)
+        >>> likelihood.log_prob(torch.zeros(4), torch.tensor([1.0, 2.0]))  # log(1/2) + log(1/3)
         tensor(-1.7918)
         >>> likelihood.check(torch.tensor([1.0, 3.0]))
         Traceback (most recent call last):
@@ -434,45 +606,67 @@ class Columns(Likelihood):
     """
 
     columns: Sequence[Likelihood]
-    n_inputs: int = field(default=0, repr=False)
-    n_params: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         columns = tuple(self.columns) if isinstance(self.columns, Sequence) else ()
         if not columns or not all(isinstance(c, Likelihood) and c.n_features is None for c in columns):
             raise TypeError(f"columns must be likelihoods such as made.Gaussian(), at least one, got {self.columns}")
-        sizes = [column.n_states for column in columns]
+        states = [column.n_states for column in columns]
         self._store(
             columns=columns,
             n_features=len(columns),
-            n_inputs=max(self.n_inputs, *(column.n_inputs for column in columns)),
-            n_params=max(self.n_params, *(column.n_params for column in columns)),
-            n_states=None if None in sizes else max(sizes),  # type: ignore[type-var]
+            n_inputs=sum(column.n_inputs for column in columns),
+            n_params=sum(column.n_params for column in columns),
+            n_states=None if None in states else max(states),  # type: ignore[type-var]
             support=", ".join(dict.fromkeys(column.support for column in columns)),
         )
 
-    def select(self, variables: Sequence[int]) -> Columns:
-        """The columns of some of the variables, as wide as before."""
-        return Columns([self.columns[i] for i in variables], self.n_inputs, self.n_params)
+    def sizes(self, n_features: int) -> tuple[list[int], list[int]]:
+        """How many inputs and raw outputs each column has of its own."""
+        return [column.n_inputs for column in self.columns], [column.n_params for column in self.columns]
 
-    def shared(self) -> dict[Likelihood, list[int]]:
-        """Which variables share a likelihood: for each different likelihood, the indices of its columns."""
-        shared: dict[Likelihood, list[int]] = {}
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The columns by likelihood: most tables have many columns and few kinds."""
+        sharing: dict[Likelihood, list[int]] = {}
         for i, column in enumerate(self.columns):
-            shared.setdefault(column, []).append(i)
-        return shared
+            sharing.setdefault(column, []).append(i)
+        E, K = (torch.tensor([0, *accumulate(sizes)], device="cpu") for sizes in self.sizes(len(self.columns)))
+        places = lambda starts, v, n: starts[v].unsqueeze(1) + torch.arange(n, device="cpu")
+        return [Group(c, v, places(E, v, c.n_inputs), places(K, v, c.n_params)) for c, v in sharing.items()]
 
-    def each(self, function: Callable[[Likelihood, list[int]], Tensor], dim: int = -1) -> Tensor:
-        """Apply a function to all columns that share a likelihood; its results, in the order of the variables.
+    def each(self, function: Callable[[Group], Tensor], places: Callable[[Group], Tensor] | None = None) -> Tensor:
+        """Apply a function to every group of columns that share a likelihood, and bring the results in order.
 
         Args:
-            function: from a likelihood and the indices of its variables to a tensor with as many entries along ``dim``.
-            dim: along which the variables lie.
+            function: from a group to a tensor (..., n), whose last dimension lies in the order of ``places``.
+            places: from a group to the n places its results have in a row; default: one per variable.
         """
-        shared = self.shared()
-        joined = torch.cat([function(column, variables) for column, variables in shared.items()], dim)
-        order = [i for variables in shared.values() for i in variables]
-        return joined.index_select(dim, torch.tensor(order, device=joined.device).argsort())
+        joined = torch.cat([function(group) for group in self.groups], -1)
+        if len(self.groups) == 1:
+            return joined
+        taken = [torch.as_tensor(group.variables, device="cpu") if places is None else places(group).flatten()
+                 for group in self.groups]  # fmt: skip
+        return joined.index_select(-1, torch.cat(taken).argsort().to(joined.device))
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Network input, every column encoded by its own rule, one after the other: shape (..., sum of their E)."""
+        return self.each(lambda g: g.likelihood.inputs(x[..., g.variables]), lambda g: g.inputs)
+
+    encode = inputs
+
+    def unflatten(self, params: Tensor, n_features: int) -> Tensor:
+        """The raw outputs as they are: columns of different widths have no common shape."""
+        return params
+
+    def take(self, params: Tensor, variables: Sequence[int]) -> Tensor:
+        """The raw outputs of some columns, one after the other."""
+        parts = params.split(self.sizes(len(self.columns))[1], -1)
+        return torch.cat([parts[i] for i in variables], -1)
+
+    def select(self, variables: Sequence[int]) -> Columns:
+        """The columns of some of the variables."""
+        return Columns([self.columns[i] for i in variables])
 
     def distribution(self, params: Tensor, validate_args: bool | None = None) -> distributions.Distribution:
         """The distributions of all columns as one."""
@@ -480,23 +674,29 @@ class Columns(Likelihood):
 
     def log_conditionals(self, params: Tensor, x: Tensor) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda column, v: column.log_conditionals(params[..., v, : column.n_params], x[..., v]))
+        return self.each(lambda g: g.likelihood.log_conditionals(g.of(params), x[..., g.variables]))
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda column, v: column.sample(params[..., v, : column.n_params], u[..., v], temperature))
+        return self.each(lambda g: g.likelihood.sample(g.of(params), u[..., g.variables], temperature))
+
+    def sample_one(self, params: Tensor, variable: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
+        """In every row the value of one column, not the same in all rows: params (n, K), u and variable (n,)."""
+        values = params.new_empty(len(params))
+        for g in self.groups:
+            rows, nth = (variable.unsqueeze(1) == torch.tensor(g.variables, device=variable.device)).nonzero().T
+            chosen = params[rows.unsqueeze(1), g.params.to(params.device)[nth]]
+            drawn = g.likelihood.sample(chosen.unsqueeze(-2), u[rows].unsqueeze(-1), temperature)
+            values[rows] = drawn.squeeze(-1)
+        return values
+
+    def filled(self, x: Tensor) -> Tensor:
+        """Every column with its own placeholder."""
+        return self.each(lambda g: g.likelihood.filled(x[..., g.variables]))
 
     def outside_support(self, x: Tensor) -> Tensor:
         """Every column by its own rule."""
-        return self.each(lambda column, v: column.outside_support(x[..., v]))
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Every column by its own rule, filled up with zeros: shape (..., D, E)."""
-
-        def filled(column: Likelihood, v: list[int]) -> Tensor:
-            return F.pad(column.encode(x[..., v]), (0, self.n_inputs - column.n_inputs))
-
-        return self.each(filled, dim=-2)
+        return self.each(lambda g: g.likelihood.outside_support(x[..., g.variables]))
 
 
 class ColumnsDistribution(distributions.Distribution):
@@ -504,11 +704,11 @@ class ColumnsDistribution(distributions.Distribution):
 
     Args:
         likelihood: the columns.
-        params: raw outputs, shape (..., D, K).
+        params: raw outputs, shape (..., K).
         validate_args: as in ``torch.distributions``.
 
     Example:
-        >>> Columns([Bernoulli(), Categorical(3)]).distribution(torch.zeros(2, 3)).log_prob(torch.zeros(2)).exp()
+        >>> Columns([Bernoulli(), Categorical(3)]).distribution(torch.zeros(4)).log_prob(torch.zeros(2)).exp()
         tensor([0.5000, 0.3333])
     """
 
@@ -516,48 +716,20 @@ class ColumnsDistribution(distributions.Distribution):
 
     def __init__(self, likelihood: Columns, params: Tensor, validate_args: bool | None = None) -> None:
         self.likelihood, self.dtype = likelihood, params.dtype
-        self.parts = {
-            column: column.distribution(params[..., variables, : column.n_params], validate_args)
-            for column, variables in likelihood.shared().items()
-        }
-        super().__init__(params.shape[:-1], validate_args=False)
+        self.parts = [g.likelihood.distribution(g.of(params), validate_args) for g in likelihood.groups]
+        super().__init__(torch.Size((*params.shape[:-1], len(likelihood.columns))), validate_args=False)
+
+    def each(self, function: Callable[[distributions.Distribution, Group], Tensor]) -> Tensor:
+        """Apply a function to the distribution of every group, and bring the results in order."""
+        return self.likelihood.each(lambda g: function(self.parts[self.likelihood.groups.index(g)], g))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability of each variable, shape (..., D)."""
-        return self.likelihood.each(lambda column, variables: self.parts[column].log_prob(value[..., variables]))
+        return self.each(lambda part, group: part.log_prob(value[..., group.variables]))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw every variable from its own distribution, with the global generator."""
-        return self.likelihood.each(lambda column, _: self.parts[column].sample(sample_shape).to(self.dtype))
-
-
-def to_config(likelihood: Likelihood) -> dict[str, Any]:
-    """Describe a likelihood, a dataclass, in plain data: its name and its arguments.
-
-    Example:
-        >>> to_config(Categorical(3))
-        {'name': 'Categorical', 'k': 3}
-    """
-    values = {f.name: getattr(likelihood, f.name) for f in fields(likelihood)}  # type: ignore[arg-type]
-    if isinstance(likelihood, Columns):
-        values["columns"] = [to_config(column) for column in likelihood.columns]
-    return {"name": type(likelihood).__name__, **values}
-
-
-def from_config(config: dict[str, Any]) -> Likelihood:
-    """Make the likelihood that :func:`to_config` described.
-
-    Raises:
-        KeyError: no likelihood of the package has that name.
-
-    Example:
-        >>> from_config({"name": "Categorical", "k": 3})
-        Categorical(k=3)
-    """
-    values = {name: value for name, value in config.items() if name != "name"}
-    if "columns" in values:
-        values["columns"] = [from_config(column) for column in values["columns"]]
-    return {one.__name__: one for one in LIKELIHOODS}[config["name"]](**values)
+        return self.each(lambda part, _: part.sample(sample_shape).to(self.dtype))
 
 
 LIKELIHOODS = (Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians)

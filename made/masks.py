@@ -27,10 +27,11 @@ def degrees_from_order(order: Tensor) -> Tensor:
     degrees answer "at which step does variable i come?".
 
     Args:
-        order: permutation of 0..D-1, shape (D,). ``order[t]`` is the index of the variable generated at step t.
+        order: permutation of 0..D-1, shape (D,). ``order[t]`` is the index of the variable generated at step t. Or one
+            permutation per row of a batch, shape (N, D).
 
     Returns:
-        Input degrees, shape (D,), a permutation of 1..D.
+        Input degrees, a permutation of 1..D, of the shape of ``order``.
 
     Raises:
         ValueError: ``order`` is no permutation of 0..D-1.
@@ -42,13 +43,11 @@ def degrees_from_order(order: Tensor) -> Tensor:
         >>> degrees_from_order(torch.tensor([2, 0, 1]))
         tensor([2, 3, 1])
     """
-    order = torch.as_tensor(order)
-    n = order.numel()
-    if order.dim() != 1 or n == 0 or order.is_floating_point() or order.sort().values.tolist() != list(range(n)):
+    order = torch.as_tensor(order, device="cpu")
+    whole = order.dim() in (1, 2) and order.numel() > 0 and not (order.is_floating_point() or order.dtype == torch.bool)
+    if not whole or (order.sort(-1).values != torch.arange(order.shape[-1], device="cpu")).any():
         raise ValueError(f"order must be a permutation of 0..D-1, got {order.tolist()}")
-    degrees = torch.empty(n, dtype=torch.int64)
-    degrees[order] = torch.arange(1, n + 1)
-    return degrees
+    return order.argsort(-1) + 1
 
 
 def build_masks(degrees: Sequence[Tensor]) -> list[Tensor]:
@@ -62,6 +61,7 @@ def build_masks(degrees: Sequence[Tensor]) -> list[Tensor]:
 
     Args:
         degrees: one integer tensor per layer, inputs first, then the hidden layers. The outputs take the input degrees.
+            Where they have shape (N, units), a set for each row of a batch, so have their masks.
 
     Returns:
         One boolean mask of shape (out, in) per hidden layer, then the output mask. With no hidden layer there is
@@ -80,8 +80,8 @@ def build_masks(degrees: Sequence[Tensor]) -> list[Tensor]:
                 [1, 0],
                 [1, 1]], dtype=torch.int32)
     """
-    masks = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
-    masks.append(degrees[0][:, None] > degrees[-1][None, :])
+    masks = [after[..., :, None] >= before[..., None, :] for before, after in pairwise(degrees)]
+    masks.append(degrees[0][..., :, None] > degrees[-1][..., None, :])
     return masks
 
 
@@ -110,8 +110,8 @@ def even_degrees(n_features: int, hidden: Sequence[int], context: bool = False) 
     """
     lowest = 0 if context or n_features == 1 else 1  # a single variable has nothing to see: degree 0, a constant
     distinct = min([n_features - lowest, *hidden])
-    cuts = torch.arange(lowest, distinct + lowest) * n_features // (distinct + lowest)
-    return [cuts[torch.arange(width) * distinct // width] for width in hidden]
+    cuts = torch.arange(lowest, distinct + lowest, device="cpu") * n_features // (distinct + lowest)
+    return [cuts[torch.arange(width, device="cpu") * distinct // width] for width in hidden]
 
 
 def random_degrees(
@@ -138,7 +138,7 @@ def random_degrees(
     degrees: list[Tensor] = []
     low = 0 if context else min(1, n_features - 1)
     for width in hidden:
-        degrees.append(torch.randint(low, n_features, (width,), generator=generator))
+        degrees.append(torch.randint(low, n_features, (width,), generator=generator, device="cpu"))
         if context:
             degrees[-1][0] = 0
         low = int(degrees[-1].min())
@@ -150,7 +150,8 @@ class Connectivity:
     """An order and the degrees of every layer: the value that decides who may see whom.
 
     Args:
-        order: permutation of 0..D-1, shape (D,); ``order[t]`` is the variable generated at step t.
+        order: permutation of 0..D-1, shape (D,); ``order[t]`` is the variable generated at step t. With shape (N, D)
+            each row of a batch has an order of its own.
         degrees: one integer tensor per layer, inputs first; ``degrees[0][order[t]] == t + 1``.
 
     Raises:
@@ -177,8 +178,9 @@ class Connectivity:
         if not self.degrees or not torch.equal(self.degrees[0], expected):
             raise ValueError(f"degrees[0] must be {expected.tolist()} for this order, got {self.degrees[:1]}")
         for layer, hidden in enumerate(self.degrees[1:], start=1):
-            if hidden.dim() != 1 or hidden.numel() == 0 or hidden.min() < 0 or hidden.max() >= len(expected):
-                raise ValueError(f"degrees[{layer}] must lie in 0..{len(expected) - 1}, got {hidden.tolist()}")
+            D = self.n_features
+            if hidden.dim() != 1 or hidden.numel() == 0 or hidden.min() < 0 or hidden.max() >= D:
+                raise ValueError(f"degrees[{layer}] must lie in 0..{D - 1}, got {hidden.tolist()}")
 
     @classmethod
     def create(
@@ -209,21 +211,21 @@ class Connectivity:
         if isinstance(order, str):
             if order not in ("natural", "random"):
                 raise ValueError(f'order must be "natural", "random" or a permutation of 0..D-1, got {order!r}')
-            random = torch.randperm(n_features, generator=generator)
-            order = random if order == "random" else torch.arange(n_features)
+            random = torch.randperm(n_features, generator=generator, device="cpu")
+            order = random if order == "random" else torch.arange(n_features, device="cpu")
         inputs = degrees_from_order(order)
-        if len(inputs) != n_features:
-            raise ValueError(f"order must have {n_features} entries, one per feature, got {len(inputs)}")
+        if inputs.shape != (n_features,):
+            raise ValueError(f"order must have {n_features} entries, one per feature, got shape {tuple(inputs.shape)}")
         if degrees not in ("even", "random"):
             raise ValueError(f'degrees must be "even" or "random", got {degrees!r}')
         if degrees == "even":
             hidden_degrees = even_degrees(n_features, hidden, context)
         else:
             hidden_degrees = random_degrees(n_features, hidden, generator, context)
-        return cls(torch.as_tensor(order).clone(), (inputs, *hidden_degrees))
+        return cls(torch.as_tensor(order, device="cpu").clone(), (inputs, *hidden_degrees))
 
     def reordered(self, order: Tensor) -> Connectivity:
-        """The same hidden degrees under another order: only the variables change places.
+        """The same hidden degrees under another order, or one for each row: only the variables change places.
 
         Example:
             >>> Connectivity.create(3, (4,)).reordered(torch.tensor([2, 0, 1])).degrees
@@ -244,7 +246,7 @@ class Connectivity:
     @property
     def n_features(self) -> int:
         """Number of variables D."""
-        return len(self.order)
+        return self.order.shape[-1]
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -284,4 +286,4 @@ class Connectivity:
         """
         allowed = self.n_features * (self.n_features - 1) // 2
         reach = self.reachable() | self.direct_mask() if direct else self.reachable()
-        return int(reach.sum()) / allowed if allowed else 1.0
+        return float(reach.double().sum((-2, -1)).mean()) / allowed if allowed else 1.0

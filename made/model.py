@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from made.checks import check_sizes, integer, positive, tensor
-from made.files import read_tensors, write_tensors
-from made.layers import ConditionedLinear, MaskedLinear, evaluating
-from made.likelihoods import Bernoulli, Likelihood, from_config, to_config
+from made.checks import boolean, check_sizes, integer, is_integer, number, positive, tensor
+from made.formats import Saved, check_complete, to_config
+from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
+from made.likelihoods import Bernoulli, Likelihood
 from made.masks import Connectivity
-from made.sampling import sample_incremental, sample_naive, uniforms
+from made.sampling import sample_by_row, sample_incremental, sample_naive, uniforms
 
 __all__ = ["ACTIVATIONS", "MADE", "Config"]
 
@@ -29,8 +27,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": nn.functional.elu,
     "gelu": nn.functional.gelu,
 }
-
-_FORMAT = "made.MADE/1"
 
 
 @dataclass(frozen=True)
@@ -43,9 +39,9 @@ class Config:
     """
 
     n_features: int
-    hidden: tuple[int, ...]
+    hidden: Sequence[int]
     likelihood: Likelihood
-    order: str | tuple[int, ...]
+    order: str | Tensor | Sequence[int]
     degrees: str
     n_masks: int | None
     direct: bool
@@ -57,8 +53,19 @@ class Config:
     seed: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.likelihood, Likelihood):
-            raise TypeError(f"likelihood must be a made likelihood such as made.Bernoulli(), got {self.likelihood!r}")
+        n_features, hidden = check_sizes(self.n_features, self.hidden)
+        order = self.order if isinstance(self.order, str) else tuple(torch.as_tensor(self.order).tolist())
+        checked = {"n_features": n_features, "hidden": hidden, "order": order}
+        if self.n_masks is not None:
+            checked["n_masks"] = integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
+        checked["context_features"] = integer("context_features", self.context_features, minimum=0)
+        checked["dropout"] = number("dropout", self.dropout, minimum=0, below=1)
+        checked["seed"] = integer("seed", self.seed, minimum=-(2**63))
+        for switch in ("direct", "residual", "mask_conditioning"):
+            checked[switch] = boolean(switch, getattr(self, switch))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        check_complete(self.likelihood)
         columns = self.likelihood.n_features
         if columns not in (None, self.n_features):
             raise ValueError(f"likelihood must have {self.n_features} columns, one per feature, got {columns}")
@@ -68,8 +75,6 @@ class Config:
             )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {self.activation!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"residual needs hidden layers of one width, got hidden={self.hidden}")
 
@@ -84,7 +89,7 @@ class Config:
         return {**vars(self), "likelihood": to_config(self.likelihood)}
 
 
-class MADE(nn.Module):
+class MADE(Saved):
     r"""Masked autoencoder for distribution estimation.
 
     .. math:: p(x) = \prod_{t=0}^{D-1} p\bigl(x_{o(t)} \mid x_{o(0)}, \ldots, x_{o(t-1)}\bigr)
@@ -107,6 +112,8 @@ class MADE(nn.Module):
         dropout: probability that a hidden unit is dropped in training, in [0, 1).
         mask_conditioning: give every layer companion weights, with which it can tell masks apart.
         seed: of the initial weights and of anything random in the connectivities.
+        validate: check values at every call. Without it wrong values give wrong numbers instead of an error;
+            ``torch.func.vmap`` and ``torch.export`` need it off. It can be set later and is not saved.
 
     Attributes:
         connectivities: the list of ``n_masks`` connectivities (of one if there is no end of them).
@@ -147,29 +154,28 @@ class MADE(nn.Module):
         dropout: float = 0.0,
         mask_conditioning: bool = False,
         seed: int = 0,
+        validate: bool = True,
     ) -> None:
         super().__init__()
-        n_features, hidden = check_sizes(n_features, hidden)
         likelihood = Bernoulli() if likelihood is None else likelihood
-        drawn = order if isinstance(order, str) else tuple(torch.as_tensor(order).tolist())
-        n_masks = n_masks if n_masks is None else integer("n_masks", n_masks, minimum=1, otherwise=", or None")
-        context_features = integer("context_features", context_features, minimum=0)
-        self.config = Config(
-            n_features, hidden, likelihood, drawn, degrees, n_masks, direct, residual, context_features, activation,
+        self.config = c = Config(
+            n_features, hidden, likelihood, order, degrees, n_masks, direct, residual, context_features, activation,
             dropout, mask_conditioning, seed
         )  # fmt: skip
-        self.n_features, self.likelihood, self.context_features = n_features, likelihood, context_features
-        self.n_masks, self.residual, self.activation = n_masks, residual, ACTIVATIONS[activation]
-        self.connectivities = [self.draw(k) for k in range(n_masks or 1)]
+        self.n_features, self.likelihood, self.context_features = c.n_features, likelihood, c.context_features
+        self.n_masks, self.residual, self.activation = c.n_masks, c.residual, ACTIVATIONS[activation]
+        self.validate = boolean("validate", validate)
+        self.connectivities = [self.draw(k) for k in range(c.n_masks or 1)]
 
-        layer = ConditionedLinear if mask_conditioning else MaskedLinear
-        generator = torch.Generator().manual_seed(seed)
-        widths = [n_features * likelihood.n_inputs + context_features, *hidden]
-        n_outputs = n_features * likelihood.n_params
+        layer = ConditionedLinear if c.mask_conditioning else MaskedLinear
+        generator = torch.Generator().manual_seed(c.seed)
+        n_inputs, n_outputs = map(sum, likelihood.sizes(c.n_features))
+        widths = [n_inputs + c.context_features, *c.hidden]
         self.hidden = nn.ModuleList(layer(a, b, generator=generator) for a, b in pairwise(widths))
         self.output = layer(widths[-1], n_outputs, generator=generator)
-        self.direct = layer(widths[0], n_outputs, bias=False, generator=generator) if direct else None
-        self.dropout = nn.Dropout(dropout)
+        self.direct = layer(widths[0], n_outputs, bias=False, generator=generator) if c.direct else None
+        self.dropout = nn.Dropout(c.dropout)
+        likelihood.check_dtype(self.output.weight.dtype)
         self.use(0)
 
     def draw(self, k: int) -> Connectivity:
@@ -201,9 +207,12 @@ class MADE(nn.Module):
 
         Raises:
             IndexError: there is no such index.
+            TypeError: it is neither an index nor a connectivity.
             ValueError: the sizes differ from the model's, or the layers of a residual model would have unequal degrees.
         """
-        if isinstance(connectivity, int):
+        if not isinstance(connectivity, Connectivity):
+            if not is_integer(connectivity):
+                raise TypeError(f"connectivity must be an index or a made.Connectivity, got {connectivity!r}")
             if not 0 <= connectivity < len(self.connectivities):
                 raise IndexError(f"connectivity must be in 0..{len(self.connectivities) - 1}, got {connectivity}")
             return self.connectivities[connectivity]
@@ -222,44 +231,45 @@ class MADE(nn.Module):
             ValueError: the sizes differ from the model's.
         """
         self.connectivity = self.checked(connectivity)
-        E, K, C = self.likelihood.n_inputs, self.likelihood.n_params, self.context_features
-        # a variable is encoded by E inputs, and every unit may use the context
-        from_inputs = lambda mask: F.pad(mask.repeat_interleave(E, dim=1), (C, 0), value=True)
-        masks = self.connectivity.masks()
-        masks[0] = from_inputs(masks[0])
-        masks[-1] = masks[-1].repeat_interleave(K, dim=0)  # a variable is described by K outputs
-        for layer, mask in zip([*self.hidden, self.output], masks, strict=True):
-            layer.set_mask(mask)
-        if self.direct is not None:
-            self.direct.set_mask(from_inputs(self.connectivity.direct_mask()).repeat_interleave(K, dim=0))
+        E, K = self.likelihood.sizes(self.n_features)
+        with torch.inference_mode(False):  # a mask made in inference mode would be of no use in training
+            repeats = torch.tensor(E, device="cpu")
+            # a variable is encoded by E inputs, and every unit may use the context
+            from_inputs = lambda m: F.pad(m.repeat_interleave(repeats, -1), (self.context_features, 0), value=True)
+            masks = self.connectivity.masks()
+            masks[0] = from_inputs(masks[0])
+            layers: list[tuple[Any, Sequence[int] | None]] = [(layer, None) for layer in self.hidden]
+            for (layer, sizes), mask in zip([*layers, (self.output, K)], masks, strict=True):
+                layer.set_mask(mask, sizes)  # a variable is described by K outputs
+            if self.direct is not None:
+                self.direct.set_mask(from_inputs(self.connectivity.direct_mask()), K)
 
-    @contextmanager
-    def using(self, connectivity: int | Connectivity) -> Iterator[None]:
-        """Use a connectivity for a while, then the one before.
+    def under(self, connectivity: int | Connectivity) -> MADE:
+        """The same model under another connectivity: a view that shares the weights. The model itself is not touched.
+
+        Any number of threads can each ask under a connectivity of its own. With an order for every row of a batch,
+        shape (N, D), the view takes batches of N rows.
 
         Args:
             connectivity: as in :meth:`use`, and refused likewise.
 
         Example:
             >>> model = MADE(3, order="random", n_masks=2)
-            >>> with model.using(1):
-            ...     model.connectivity == model.connectivities[1]
+            >>> model.under(1).connectivity == model.connectivities[1]
             True
             >>> model.connectivity == model.connectivities[0]
             True
         """
-        before = self.connectivity
-        self.use(connectivity)
-        try:
-            yield
-        finally:
-            self.use(before)
+        under = view(self)
+        under.use(connectivity)
+        return under
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of every conditional.
 
         Args:
-            x: values in the likelihood's support, shape (..., D), of the model's dtype.
+            x: values in the likelihood's support, shape (..., D): a tensor of the model's dtype, or an array, a
+                DataFrame or a list of numbers that the dtype can hold. Real numbers are rounded to it.
             context: for a model with a context, shape (..., C), one row per row of x or one for all.
 
         Returns:
@@ -270,8 +280,8 @@ class MADE(nn.Module):
                 superfluous.
             TypeError: x or the context is no tensor of the model's dtype.
         """
-        self.check(x)
-        inputs = self.likelihood.encode(x).flatten(-2)
+        x = self.check(x)
+        inputs = self.likelihood.inputs(x)
         context = self.check_context(context, x.shape[:-1])
         return self.network(inputs if context is None else torch.cat([context, inputs], -1))
 
@@ -290,7 +300,7 @@ class MADE(nn.Module):
         out = self.output(h)
         if self.direct is not None:
             out = out + self.direct(inputs)
-        return out.unflatten(-1, (self.n_features, self.likelihood.n_params))
+        return self.likelihood.unflatten(out, self.n_features)
 
     def conditionals(self, x: Tensor, context: Tensor | None = None) -> torch.distributions.Distribution:
         """Distribution of every variable given those before it in x: batch shape (..., D)."""
@@ -311,6 +321,7 @@ class MADE(nn.Module):
         Raises:
             ValueError: wrong width, or values outside the support.
         """
+        x = tensor("x", x, self.output.weight.dtype) if self.validate else x
         return self.likelihood.log_conditionals(self(x, context), x).sum(-1)  # forward() has checked x
 
     def loss(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -346,28 +357,40 @@ class MADE(nn.Module):
             ValueError: an argument is out of range, or ``given`` is no prefix of the order.
         """
         n, temperature = integer("n", n, minimum=0), positive("temperature", temperature)
-        samplers = {"incremental": sample_incremental, "naive": sample_naive}
-        if method not in samplers:
-            raise ValueError(f"method must be one of {sorted(samplers)}, got {method!r}")
+        if method not in ("incremental", "naive"):
+            raise ValueError(f"method must be one of ['incremental', 'naive'], got {method!r}")
         weight = self.output.weight
         if given is None:
             known = weight.new_full((n, self.n_features), torch.nan)
         else:
-            self.check_given(given, n)
-            known = given.to(weight.device)
+            known = self.check_given(given, n).to(weight.device)
         context = self.check_context(context, (n,))
         u = uniforms(n, self.n_features, generator).to(weight.device)
-        with evaluating(self):
-            return samplers[method](self, u, known, temperature, context)
+        faster = sample_incremental if self.connectivity.order.dim() == 1 else sample_by_row
+        sampler = faster if method == "incremental" and self.as_written() else sample_naive
+        with torch.no_grad():
+            return sampler(evaluation_view(self), u, known, temperature, context)
 
-    def check(self, x: Tensor, name: str = "x") -> None:
-        """Refuse anything but a tensor (..., D) of the model's dtype with values in the support.
+    def as_written(self) -> bool:
+        """Whether only the layers decide what the model computes, as "incremental" assumes: no hook, no own part."""
+        parts = [layer for layer in (*self.hidden, self.output, self.direct) if layer is not None]
+        own: list[tuple[nn.Module, type, str]] = [(self, MADE, "forward"), (self, MADE, "network")]
+        own += [(layer, MaskedLinear, name) for layer in parts for name in ("forward", "masked_weight")]
+        hooked = any(vars(part)[kind] for part in self.modules() for kind in ("_forward_hooks", "_forward_pre_hooks"))
+        return not hooked and all(
+            getattr(getattr(part, name), "__func__", None) is getattr(kind, name) for part, kind, name in own
+        )
+
+    def check(self, x: Tensor, name: str = "x") -> Tensor:
+        """Refuse anything but rows (..., D) with values in the support; return them as a tensor of the model's dtype.
 
         Raises:
-            TypeError: x is no tensor, or one of another dtype.
+            TypeError: x cannot be taken without loss, or is a tensor of another dtype.
             ValueError: another width, or a value outside the support.
         """
-        self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
+        if not self.validate:
+            return x
+        return self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
 
     def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
         """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row.
@@ -388,98 +411,47 @@ class MADE(nn.Module):
             raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")
         if context is None:
             return None
-        context = tensor("context", context, self.output.weight.dtype)
+        if self.validate:
+            context = tensor("context", context, self.output.weight.dtype)
         if context.shape not in ((C,), (*shape, C)):
             raise ValueError(f"context must have shape {(C,)} or {(*shape, C)}, got {tuple(context.shape)}")
-        if not context.isfinite().all():
+        if self.validate and not context.isfinite().all():
             raise ValueError("context must be finite numbers")
         return context.to(self.output.weight.device).expand(*shape, C)
 
-    def check_partial(self, x: Tensor, name: str) -> None:
-        """Refuse anything but a tensor (N, D) of the model's dtype, with NaN or values in the support.
+    def check_partial(self, x: Tensor, name: str) -> Tensor:
+        """Refuse anything but rows (N, D) with NaN or values in the support; return them as a tensor.
 
         Raises:
-            TypeError: x is no tensor, or one of another dtype.
+            TypeError: x cannot be taken without loss, or is a tensor of another dtype.
             ValueError: another shape, or a value outside the support.
         """
         x = tensor(name, x, self.output.weight.dtype)
         if x.dim() != 2 or x.shape[1] != self.n_features:
             raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
-        self.check(torch.where(x.isnan(), 0, x), name)
+        self.check(self.likelihood.filled(x), name)
+        return x
 
-    def check_given(self, given: Tensor, n: int) -> None:
-        """Refuse anything but n rows (n, D) whose known values come first in the order.
+    def check_given(self, given: Tensor, n: int) -> Tensor:
+        """Refuse anything but n rows (n, D) whose known values come first in the order; return them as a tensor.
 
         Raises:
-            TypeError: it is no tensor, or one of another dtype.
+            TypeError: it cannot be taken without loss, or is a tensor of another dtype.
             ValueError: another shape, a value outside the support, or a known variable after an unknown one.
         """
-        if isinstance(given, Tensor) and given.shape != (n, self.n_features):
+        given = tensor("given", given, self.output.weight.dtype)
+        if given.shape != (n, self.n_features):
             raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
-        self.check_partial(given, "given")
-        known = ~given.isnan()
-        by_step = known[:, self.connectivity.order.to(known.device)]
+        given = self.check_partial(given, "given")
+        by_step = (~given.isnan()).gather(1, self.connectivity.order.to(given.device).expand(n, -1))
         if (by_step[:, 1:] & ~by_step[:, :-1]).any():
             raise ValueError("given must know the first variables of the order in every row, and no later one")
+        return given
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, configuration and every connectivity to one safetensors file, all of it or nothing.
-
-        Example:
-            >>> import tempfile
-            >>> model = MADE(3, hidden=(4,), order="random", seed=1)
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     model.save(folder + "/m.safetensors")
-            ...     again = MADE.load(folder + "/m.safetensors")
-            >>> again.connectivity == model.connectivity
-            True
-        """
-        tensors = {name: t.contiguous() for name, t in self.state_dict().items() if isinstance(t, Tensor)}
-        for k, connectivity in enumerate([self.connectivity, *self.connectivities]):
-            tensors |= {f"connectivity.{k}.{layer}": d.clone() for layer, d in enumerate(connectivity.degrees)}
-        write_tensors(path, tensors, _FORMAT, self.config.to_dict())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> MADE:
-        """Read a model written by :meth:`save`, in evaluation mode: same weights, dtype, connectivities and choice.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is damaged or was written by something else.
-        """
-        config, tensors = read_tensors(path, _FORMAT)
-        try:
-            return cls._rebuild(config, tensors).to(device).eval()
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
-
-    @classmethod
-    def _rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> MADE:
-        config["likelihood"] = from_config(config["likelihood"])
-        model = cls(config.pop("n_features"), config.pop("hidden"), **config)
-        current, *rest = (
-            [tensors.pop(f"connectivity.{k}.{layer}") for layer in range(len(model.hidden) + 1)]
-            for k in range(len(model.connectivities) + 1)
-        )
-        model.to(dtype=tensors["output.weight"].dtype)
-        model.load_state_dict({**tensors, "_extra_state": {"current": current, "connectivities": rest}})
-        return model
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The connectivities, so that ``state_dict()`` holds them beside the weights."""
-        return {
-            "current": list(self.connectivity.degrees),
-            "connectivities": [list(c.degrees) for c in self.connectivities],
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the connectivities and the choice among them; called by ``load_state_dict()``."""
-
-        def rebuild(degrees: list[Tensor]) -> Connectivity:
-            return Connectivity(degrees[0].cpu().argsort(), tuple(d.cpu() for d in degrees))
-
-        self.connectivities = [rebuild(degrees) for degrees in state["connectivities"]]
-        self.use(rebuild(state["current"]))
+    def _apply(self, fn: Any, recurse: bool = True) -> MADE:
+        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
+        self.likelihood.check_dtype(fn(self.output.weight[:0].detach()).dtype)
+        return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
         """Configuration, for ``print(model)``."""

@@ -1,14 +1,15 @@
 """Ancestral sampling: draw the variables one after the other, each given those before it.
 
-Two samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
-does the work of about one forward pass. Both are handed a model; this module never imports one.
+Three samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
+does the work of about one forward pass. The third gives each row an order of its own. All are handed a model; this
+module never imports one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,8 @@ from made.checks import integer
 if TYPE_CHECKING:
     from made.model import MADE
 
-__all__ = ["Block", "Sorted", "draw_in_order", "sample_incremental", "sample_naive", "sorted_by_degree", "uniforms"]
+__all__ = ["Block", "Sorted", "draw_in_order", "sample_by_row", "sample_incremental", "sample_naive"]
+__all__ += ["sorted_by_degree", "uniforms"]
 
 
 def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) -> Tensor:
@@ -63,11 +65,17 @@ def sample_naive(
         >>> sample_naive(made.MADE(4), u, given=torch.full((2, 4), torch.nan)).shape
         torch.Size([2, 4])
     """
-    known = ~given.isnan()
-    x = torch.where(known, given, 0.0)
+    known, likelihood = ~given.isnan(), model.likelihood
+    x = likelihood.filled(given)
+    if model.connectivity.order.dim() == 2:  # an order for each row
+        for i in model.connectivity.order.to(u.device).T:
+            i = i.unsqueeze(1)
+            drawn = likelihood.sample_one(model(x, context), i[:, 0], u.gather(1, i)[:, 0], temperature).unsqueeze(1)
+            x = x.scatter(1, i, torch.where(known.gather(1, i), x.gather(1, i), drawn))
+        return x
     for i in model.connectivity.order.tolist():
-        params = model(x, context)[:, i : i + 1]  # (n, 1, K)
-        drawn = model.likelihood.select([i]).sample(params, u[:, i : i + 1], temperature)[:, 0]
+        params = likelihood.take(model(x, context), [i])  # of variable i alone
+        drawn = likelihood.select([i]).sample(params, u[:, [i]], temperature)[:, 0]
         x[:, i] = torch.where(known[:, i], x[:, i], drawn)
     return x
 
@@ -115,6 +123,57 @@ def sample_incremental(
     return samples
 
 
+def sample_by_row(
+    model: MADE, u: Tensor, given: Tensor, temperature: float = 1.0, context: Tensor | None = None
+) -> Tensor:
+    """Draw the same samples where every row has an order of its own, each unit computed once.
+
+    The masks do nothing here. What has not been drawn yet is zero as input, so a unit that is computed at the step of
+    its degree sees what it may see and no more.
+
+    Args:
+        model: a MADE in evaluation mode, under an order of shape (n, D).
+        u: uniforms, shape (n, D), one per variable.
+        given: known values, shape (n, D), NaN where a value is to be drawn.
+        temperature: below 1 sharpens each conditional, above 1 flattens it.
+        context: shape (n, C) for a model with a context.
+
+    Returns:
+        Samples, shape (n, D).
+
+    Example:
+        >>> import made
+        >>> model = made.MADE(2, order="random", n_masks=None)
+        >>> each_its_own = model.under(model.connectivity.reordered(torch.tensor([[0, 1], [1, 0]])))
+        >>> u, unknown = uniforms(2, 2, torch.Generator().manual_seed(0)), torch.full((2, 2), torch.nan)
+        >>> torch.equal(sample_by_row(each_its_own, u, unknown), sample_naive(each_its_own, u, unknown))
+        True
+    """
+    order, likelihood = model.connectivity.order.to(u.device), model.likelihood
+    x, known = likelihood.filled(given), ~given.isnan()
+    repeats = torch.tensor(likelihood.sizes(model.n_features)[0], device=u.device)
+    steps = model.connectivity.degrees[0].to(u.device).repeat_interleave(repeats, 1)  # at which an input is drawn
+    hidden = [degrees.to(u.device) for degrees in model.connectivity.degrees[1:]]
+    layers: list[Any] = list(model.hidden)
+    units = [x.new_zeros(len(x), len(degrees)) for degrees in hidden]
+    for step, i in enumerate(order.T):
+        inputs = likelihood.inputs(x) * (steps <= step)
+        inputs = inputs if context is None else torch.cat([context, inputs], 1)
+        below = inputs
+        for layer, degrees, values in zip(layers, hidden, units, strict=True):
+            due = degrees == step
+            new = model.activation(layer.unmasked(below, due))
+            values[:, due] = new + below[:, due] if model.residual and below is not inputs else new
+            below = values
+        rows = (~known.gather(1, i.unsqueeze(1))).squeeze(1).nonzero().squeeze(1)
+        if len(rows):
+            params = model.output.unmasked(below)
+            params = params if model.direct is None else params + model.direct.unmasked(inputs)
+            params, i = likelihood.unflatten(params[rows], model.n_features), i[rows]
+            x[rows, i] = likelihood.sample_one(params, i, u[rows, i], temperature)
+    return x
+
+
 def draw_in_order(
     model: MADE, u: Tensor, given: Tensor, temperature: float, context: Tensor | None, block: int | None
 ) -> Tensor:
@@ -133,7 +192,7 @@ def draw_in_order(
     network = sorted_by_degree(model)
     known = ~given.isnan()
     any_known = bool(known.any())
-    x = torch.where(known, given, 0.0)
+    x = model.likelihood.select(model.connectivity.order.tolist()).filled(given)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
     state = [x.new_zeros(len(x), len(degrees)) for degrees in network.degrees]
     if context is not None:
@@ -164,6 +223,7 @@ class Sorted(NamedTuple):
     ``weights`` are one matrix (out, in) per layer, not masked, ``masks`` one per layer likewise, and ``biases`` one
     vector (out,) per layer, the last with what direct connections add. ``direct`` is the weight and the mask of the
     direct connections, or None. ``degrees`` are those of context and inputs, and of every hidden layer, sorted.
+    ``starts[t]`` is where the outputs of the variable of step t begin; one more entry says where the last ones end.
     """
 
     weights: list[Tensor]
@@ -171,6 +231,7 @@ class Sorted(NamedTuple):
     biases: list[Tensor]
     direct: list[Tensor] | None
     degrees: list[list[int]]
+    starts: list[int]
 
 
 def sorted_by_degree(model: MADE) -> Sorted:
@@ -182,12 +243,12 @@ def sorted_by_degree(model: MADE) -> Sorted:
         [[1, 2, 3], [1, 1, 2, 2]]
     """
     inputs, *hidden = model.connectivity.degrees
-    likelihood, layers = model.likelihood, [*model.hidden, model.output]
-    context = inputs.new_zeros(model.context_features)
-    before = [torch.cat([context, inputs.repeat_interleave(likelihood.n_inputs)]), *hidden]
+    layers = [*model.hidden, model.output]
+    E, K = (torch.tensor(sizes, device="cpu") for sizes in model.likelihood.sizes(model.n_features))
+    before = [torch.cat([inputs.new_zeros(model.context_features), inputs.repeat_interleave(E)]), *hidden]
     orders = [
         slice(None) if (degrees.diff() >= 0).all() else degrees.argsort(stable=True).to(model.output.weight.device)
-        for degrees in [*before, inputs.repeat_interleave(likelihood.n_params)]
+        for degrees in [*before, inputs.repeat_interleave(K)]
     ]
     weights = [layer.weight[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
     masks = [layer.mask[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
@@ -197,7 +258,8 @@ def sorted_by_degree(model: MADE) -> Sorted:
         direct = [matrix[orders[-1]][:, orders[0]] for matrix in (model.direct.weight, model.direct.mask)]
         offset = model.direct.offset()
         biases[-1] = biases[-1] if offset is None else biases[-1] + offset[orders[-1]]
-    return Sorted(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before])
+    starts = [0, *accumulate(K[model.connectivity.order].tolist())]
+    return Sorted(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before], starts)
 
 
 class Block:
@@ -225,14 +287,16 @@ class Block:
     """
 
     def __init__(self, model: MADE, network: Sorted, state: list[Tensor], start: int, stop: int) -> None:
-        K = model.likelihood.n_params
-        self.model, self.shape = model, (stop - start, K)
+        self.model, self.n_features = model, stop - start
         self.likelihood = model.likelihood.select(model.connectivity.order[start:stop].tolist())
         # units with degree <= start are final; those with degree <= stop become final in this block
         inputs = network.degrees[0]
         done = [bisect_right(d, start) if start or d is inputs else 0 for d in network.degrees]
         self.new = [slice(lo, bisect_right(d, stop)) for lo, d in zip(done, network.degrees, strict=True)]
-        rows = [*self.new[1:], slice(start * K, stop * K)]  # what each matrix computes: hidden units, then outputs
+        rows = [
+            *self.new[1:],
+            slice(network.starts[start], network.starts[stop]),
+        ]  # what each matrix computes: hidden units, then outputs
         self.past = [
             torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
             for w, b, r, s, lo in zip(network.weights, network.biases, rows, state, done, strict=True)
@@ -248,11 +312,11 @@ class Block:
 
     def compute(self, guess: Tensor) -> tuple[list[Tensor], Tensor]:
         """From values of the block's variables, (n, stop - start), the new units of every layer and (n, .., K)."""
-        units = [self.likelihood.encode(guess).flatten(-2)]
+        units = [self.likelihood.inputs(guess)]
         for weight, past in zip(self.inner[:-1], self.past[:-1], strict=True):
             new_units = self.model.activation(torch.addmm(past, units[-1], weight))
             units.append(units[-1] + new_units if self.model.residual and len(units) > 1 else new_units)
         out = torch.addmm(self.past[-1], units[-1], self.inner[-1])
         if self.inner_direct is not None:
             out.addmm_(units[0], self.inner_direct)
-        return units, out.unflatten(-1, self.shape)
+        return units, self.likelihood.unflatten(out, self.n_features)

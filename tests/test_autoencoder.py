@@ -54,7 +54,7 @@ def test_loss_equals_the_summed_cross_entropy_per_row():
 def test_loss_with_other_likelihoods():
     reals = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     model = autoencoder(4, likelihood=made.Gaussian()).eval()
-    mean, scale = model(reals)[..., 0], 1e-3 + model(reals)[..., 1].exp()
+    mean, scale = model(reals)[..., 0], 1e-3 + (1 + model(reals)[..., 1].exp()).log()
     expected = (0.5 * ((reals - mean) / scale) ** 2 + scale.log() + 0.5 * math.log(2 * math.pi)).sum(-1).mean()
     assert model.loss(reals).item() == pytest.approx(expected.item(), abs=1e-12)
     digits = torch.randint(3, (9, 4), generator=torch.Generator().manual_seed(1)).double()
@@ -80,25 +80,29 @@ def test_noise_enters_in_training_only(noise):
 @pytest.mark.parametrize("noise", [("mask", 0.5), ("gaussian", 0.7)])
 def test_the_noisy_loss_is_that_of_corrupted_input_and_clean_target(noise):
     model, g = autoencoder(6, noise=noise), lambda: torch.Generator().manual_seed(3)
-    corrupted = model.corrupt(X.unsqueeze(-1), g())
-    params = model.decode(model.encoder(corrupted.flatten(1)))
+    params = model.decode(model.encoder(model.corrupt(X, g())))
     expected = -made.Bernoulli().log_prob(params, X).mean()
     assert model.loss(X, g()).item() == pytest.approx(expected.item(), abs=1e-14)
 
 
 def test_masking_sets_whole_variables_to_zero():
-    ones, g = torch.ones(1000, 8, 3), torch.Generator().manual_seed(0)
-    out = autoencoder(8, noise=("mask", 0.3)).corrupt(ones, g)
+    ones, g = torch.ones(1000, 24), torch.Generator().manual_seed(0)
+    three_each = made.Categorical(3)
+    out = autoencoder(8, noise=("mask", 0.3), likelihood=three_each).corrupt(ones, g).view(1000, 8, 3)
     assert torch.equal(out[..., 0], out[..., 1])
     assert torch.equal(out[..., 0], out[..., 2])
     assert set(out.unique().tolist()) == {0, 1}
     assert (out == 0).double().mean().item() == pytest.approx(0.3, abs=0.02)
+    mixed = made.Columns([made.Categorical(4), made.Bernoulli()])
+    out = autoencoder(2, noise=("mask", 0.3), likelihood=mixed).corrupt(torch.ones(1000, 5), g)
+    assert (out[:, :1] == out[:, :4]).all()
+    assert (out[:, 0] != out[:, 4]).any()
     for level, kept in [(0.0, 1.0), (1.0, 0.0)]:
-        assert (autoencoder(8, noise=("mask", level)).corrupt(ones) == kept).all()
+        assert (autoencoder(8, noise=("mask", level), likelihood=three_each).corrupt(ones) == kept).all()
 
 
 def test_gaussian_noise_has_the_asked_spread():
-    model, ones = autoencoder(8, noise=("gaussian", 0.4)), torch.ones(2000, 8, 1)
+    model, ones = autoencoder(8, noise=("gaussian", 0.4)), torch.ones(2000, 8)
     noise = model.corrupt(ones, torch.Generator().manual_seed(0)) - ones
     assert noise.mean().item() == pytest.approx(0, abs=0.01)
     assert noise.std().item() == pytest.approx(0.4, abs=0.01)
@@ -176,7 +180,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
         (torch.full((2, 6), 0.5), ValueError, "x must be 0 or 1"),
         (torch.zeros(2, 6, dtype=torch.int64), TypeError, "x must be a .*tensor.*got .*torch.int64"),
         (torch.zeros(2, 6, dtype=torch.float64), TypeError, "x must be a .*tensor.*got .*torch.float64"),
-        ([[0.0] * 6], TypeError, "x must be a .*tensor.*, got list"),
+        ("000000", TypeError, "x must be a .*tensor.*, got str"),
     ],
 )
 def test_bad_rows_are_refused(call, x, error, message):

@@ -1,6 +1,7 @@
 """made/ensemble.py: mixtures, marginals and imputing against enumeration."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ from registry import CYCLE_7, contexts, rows, seeded, sharpen
 from test_sampling import index_of, p_value
 
 import made
-from made import MADE, Connectivity, Mixture, impute, marginal_log_prob
+from made import MADE, Connectivity, Mixture, conditional, disagreement, impute, marginal_log_prob
 from made.diagnostics import states, total_probability
-from made.ensemble import by_pattern, prefix_log_prob, using
+from made.ensemble import by_pattern, prefix_log_prob
 
 NAN = torch.nan
 MODELS = {
@@ -73,8 +74,7 @@ def test_averages_of_logits_are_no_distribution():
     mixture = mixed("bernoulli")
     model, x, logits = mixture.model, states(mixture.model), []
     for connectivity in mixture.connectivities:
-        with using(model, connectivity):
-            logits.append(model(x)[..., 0].detach())
+        logits.append(model.under(connectivity)(x)[..., 0].detach())
     logits = torch.stack(logits)
     for average in (logits.mean(0), torch.sigmoid(logits).mean(0).logit()):
         total = torch.distributions.Bernoulli(logits=average).log_prob(x).sum(1).exp().sum()
@@ -86,8 +86,7 @@ def test_a_mixture_of_one_is_that_model():
     model = agnostic("bernoulli")
     x = states(model)
     mixture = Mixture(model, model.connectivities[1:2])
-    with using(model, model.connectivities[1]):
-        assert torch.equal(mixture.log_prob(x), model.log_prob(x))
+    assert torch.equal(mixture.log_prob(x), model.under(1).log_prob(x))
     twice = Mixture(model, [model.connectivities[1]] * 2)
     assert torch.allclose(twice.log_prob(x), mixture.log_prob(x), rtol=0, atol=1e-12)
 
@@ -142,8 +141,7 @@ def test_the_temperature_of_a_mixture_acts_within_each_connectivity():
     mixture = shared_prefix()
     x, total = states(mixture.model), 0
     for connectivity in mixture.connectivities:
-        with using(mixture.model, connectivity):
-            logits = mixture.model(x)[..., 0].detach() / 0.5
+        logits = mixture.model.under(connectivity)(x)[..., 0].detach() / 0.5
         total = total + torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1).exp() / 3
     drawn = mixture.sample(30_000, temperature=0.5, generator=seeded(3))
     assert p_value(counted(mixture, drawn, 16), total) > 1e-3
@@ -267,11 +265,10 @@ def test_a_marginal_density_of_real_columns_is_its_integral():
     grid = torch.arange(-25, 25, 0.01, dtype=torch.float64)
     for known_value in (-0.7, 0.4):
         partial = torch.tensor([[NAN, 1.0, known_value]], dtype=torch.float64)
-        ((connectivity, _),) = by_pattern(model, partial)
+        ((connectivity, _),) = by_pattern(model, partial.isnan().int())
         full = partial.repeat(len(grid), 1)
         full[:, 0] = grid
-        with using(model, connectivity):
-            integral = (model.log_prob(full).exp() * 0.01).sum()
+        integral = (model.under(connectivity).log_prob(full).exp() * 0.01).sum()
         assert marginal_log_prob(model, partial).exp().item() == pytest.approx(integral.item(), abs=1e-9)
 
 
@@ -283,13 +280,12 @@ def test_patterns_put_what_is_known_first(name):
     model = agnostic(name)
     x = rows(model, 60)
     x[torch.rand(x.shape, generator=seeded(7)) < 0.5] = NAN
-    groups, order = by_pattern(model, x), model.connectivity.order.tolist()
+    groups, order = by_pattern(model, x.isnan().int()), model.connectivity.order.tolist()
     assert torch.cat([found for _, found in groups]).sort().values.tolist() == list(range(60))
     for connectivity, found in groups:
-        known = ~x[found[0]].isnan()
-        assert (x[found].isnan() == ~known).all()
-        expected = [i for i in order if known[i]] + [i for i in order if not known[i]]
-        assert connectivity.order.tolist() == expected
+        for row, its_own in zip(x[found], connectivity.order.expand(len(found), -1).tolist(), strict=True):
+            known = ~row.isnan()
+            assert its_own == [i for i in order if known[i]] + [i for i in order if not known[i]]
         assert all(
             torch.equal(a, b) for a, b in zip(connectivity.degrees[1:], model.connectivity.degrees[1:], strict=True)
         )
@@ -363,17 +359,21 @@ def test_imputing_follows_its_generator_and_leaves_no_trace(untouched_rng):
     "options", [{}, {"order": "random"}, {"order": CYCLE_7, "degrees": "random", "n_masks": 2}], ids=str
 )
 def test_a_model_of_one_order_cannot_impute(options):
-    x = torch.zeros(2, 7)
-    x[:, 1] = NAN
-    with pytest.raises(ValueError, match="model must be order-agnostic"):
-        impute(MADE(7, (5,), **options), x)
+    model, x = MADE(7, (5,), **options), torch.zeros(2, 7)
+    x[:, model.connectivity.order[-1]] = NAN
+    assert not impute(model, x).isnan().any()  # what comes last in its order is no question of orders
+    x[:, model.connectivity.order[-2]] = 0
+    x[:, model.connectivity.order[0]] = NAN
+    for ask in (impute, marginal_log_prob):
+        with pytest.raises(ValueError, match="model must be order-agnostic"):
+            ask(model, x)
 
 
 @pytest.mark.parametrize("call", [impute, marginal_log_prob, prefix_log_prob])
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ([[0.0, 1.0, 0.0]], TypeError, "x must be a tensor"),
+        ("010", TypeError, "x must be a tensor"),
         (torch.zeros(3), ValueError, r"x must have shape \(N, 3\), got \(3,\)"),
         (torch.zeros(2, 4), ValueError, r"x must have shape \(N, 3\), got \(2, 4\)"),
         (torch.tensor([[NAN, 0.5, 0.0]]), ValueError, r"x must be 0 or 1 .*, got 0.5 at position \(0, 1\)"),
@@ -403,25 +403,24 @@ def test_a_number_of_samples_that_is_none_is_refused(n_samples):
         impute(MADE(3, (4,), order="random", n_masks=None), torch.zeros(2, 3), n_samples)
 
 
-# using
+# views
 
 
-def test_using_puts_the_connectivity_back_even_after_an_error():
+def test_a_question_under_another_connectivity_leaves_the_model_as_it_is():
     model = agnostic("bernoulli")
     foreign = Connectivity.create(5, (6,))
     x = states(model)
     before = model.log_prob(x)
-    with using(model, foreign):
-        assert model.connectivity is foreign
-        assert not torch.equal(model.log_prob(x), before)
-    assert model.connectivity is model.connectivities[0]
-    with pytest.raises(ZeroDivisionError), using(model, foreign):
-        1 / 0  # noqa: B018
+    other = model.under(foreign)
+    assert other.connectivity is foreign
+    assert not torch.equal(other.log_prob(x), before)
     assert model.connectivity is model.connectivities[0]
     assert torch.equal(model.log_prob(x), before)
-    with pytest.raises(ValueError, match="connectivity must have"), using(model, Connectivity.create(4, (6,))):
-        pass
-    assert model.connectivity is model.connectivities[0]
+    with pytest.raises(ValueError, match="connectivity must have"):
+        model.under(Connectivity.create(4, (6,)))
+    with pytest.raises(TypeError, match=r"connectivity must be an index or a made\.Connectivity, got True"):
+        model.under(True)
+    assert torch.equal(model.log_prob(x), before)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -434,3 +433,227 @@ def test_scoring_and_sampling_leave_the_mode_of_the_model(training):
     made.nll(mixture, x)
     mixture.sample(2, generator=torch.Generator().manual_seed(0))
     assert all(part.training == training for part in mixture.modules())
+
+
+# any question
+
+
+def answers_by_enumeration(model, order, row, targets, context):
+    """p(targets | known of the row) for every combination of values, by summing probabilities of whole rows."""
+    x, p = states(model), probabilities(model, model.connectivity.reordered(torch.tensor(order)), context)
+    known = ~row.isnan()
+    known[targets] = False
+    p = torch.where((x[:, known] == row[known]).all(1), p, 0)
+    sizes = [model.likelihood.select([i]).n_states for i in targets]
+    table = torch.zeros(sizes, dtype=torch.float64)
+    table.index_put_(tuple(x[:, targets].long().T), p, accumulate=True)
+    return (table / table.sum()).flatten()
+
+
+def known_targets_rest(model, row, targets):
+    order = model.connectivity.order.tolist()
+    rank = lambda i: 1 if i in targets else 2 * bool(row[i].isnan())
+    return sorted(order, key=rank)
+
+
+@every_model
+@pytest.mark.parametrize("targets", [[0], [2, 1]], ids=str)
+def test_conditionals_are_those_of_enumeration(name, targets):
+    model = agnostic(name).train()
+    context = one_context(model)
+    partial = rows(model, 5, seed=3)
+    for n, missing in enumerate([[0, 1], [1], [2, 0], [], list(range(model.n_features))]):
+        partial[n, missing] = NAN
+    before = partial.clone()
+    found = conditional(model, partial, targets[0] if len(targets) == 1 else targets, repeated(context, 5)).probs
+    assert model.training
+    assert torch.equal(partial.isnan(), before.isnan())
+    model.eval()
+    for row, probs in zip(partial, found, strict=True):
+        expected = answers_by_enumeration(model, known_targets_rest(model, row, targets), row, targets, context)
+        assert torch.allclose(probs, expected, rtol=0, atol=1e-12)
+
+
+def test_more_patterns_than_are_worth_masks_of_their_own():
+    """Fifty rows, all with other gaps, among them rows that share one: the answers are those of row after row."""
+    model = sharpen(MADE(9, (12,), order="random", n_masks=None, seed=4).double()).eval()
+    x = rows(model, 160)
+    x[:50][torch.rand(50, 9, generator=seeded(5)) < 0.5] = NAN
+    x[50:, 2] = NAN
+    groups = by_pattern(model, x.isnan().int())
+    assert {c.order.dim() for c, _ in groups} == {1, 2}
+    assert torch.cat([found for _, found in groups]).sort().values.tolist() == list(range(160))
+    each = torch.cat([marginal_log_prob(model, row[None]) for row in x])
+    assert torch.allclose(marginal_log_prob(model, x), each, rtol=0, atol=1e-12)
+    drawn = impute(model, x, 3, seeded())
+    assert (drawn == x)[:, ~x.isnan()].all()
+    probs = torch.cat([conditional(model, row[None], 4).probs for row in x])
+    assert torch.allclose(conditional(model, x, 4).probs, probs, rtol=0, atol=1e-12)
+
+
+def test_one_order_answers_what_needs_no_other():
+    """Where all else is known Bayes' rule answers under any order; where the order fits, the conditional itself."""
+    model = sharpen(MADE(4, (6,), order=torch.tensor([2, 0, 3, 1]), likelihood=made.Categorical(3)).double()).eval()
+    x = rows(model, 3)
+    order = model.connectivity.order.tolist()
+    for target in range(4):
+        for row, probs in zip(x, conditional(model, x, target).probs, strict=True):
+            assert torch.allclose(probs, answers_by_enumeration(model, order, row, [target], None), rtol=0, atol=1e-12)
+    x[:, [3, 1]] = NAN
+    for row, probs in zip(x, conditional(model, x, [3]).probs, strict=True):
+        assert torch.allclose(probs, answers_by_enumeration(model, order, row, [3], None), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="model must be order-agnostic"):
+        conditional(model, x, 1)
+
+
+def test_a_real_target_has_a_density():
+    likelihood = made.Columns([made.Gaussian(), made.Bernoulli(), made.MixtureOfGaussians(2)])
+    one, two = (
+        MADE(3, (6,), order="random", n_masks=None, likelihood=likelihood, seed=seed).double().eval() for seed in (0, 1)
+    )
+    x = torch.tensor([[0.3, NAN, NAN], [0.3, 1.0, NAN], [NAN, NAN, NAN]], dtype=torch.float64)
+    grid = torch.linspace(-30, 30, 6001, dtype=torch.float64)
+    for model in (one, Mixture([one, two])):
+        d = conditional(model, x, 2)
+        assert d.batch_shape == (3,)
+        density = d.log_prob(grid[:, None].expand(-1, 3)).exp()
+        assert torch.allclose(density.sum(0) * 0.01, torch.ones(3).double(), atol=1e-6)
+        value = torch.tensor([0.7, -0.2, 1.5], dtype=torch.float64)
+        joint = x.clone()
+        joint[:, 2] = value
+        exact = marginal_log_prob(model, joint) - marginal_log_prob(model, x)
+        same_order = torch.tensor([1, 2]) if model is one else torch.tensor([2])  # where the target is the last known
+        last = d.log_prob(value)
+        order = one.connectivity.order.tolist()
+        for n in same_order:
+            known = [i for i in order if not joint[n, i].isnan()]
+            if model is one and known[-1] == 2:
+                assert last[n].item() == pytest.approx(exact[n].item(), abs=1e-10)
+    with pytest.raises(ValueError, match="target must be one variable unless all have finitely many values"):
+        conditional(one, x, [1, 2])
+
+
+@pytest.mark.parametrize("target", [[], 5, -1, [0, 0], 1.5, True, [0, 7]], ids=str)
+def test_a_target_must_be_variables(target):
+    model = agnostic("bernoulli")
+    with pytest.raises((ValueError, TypeError), match=r"target must be|float|bool"):
+        conditional(model, rows(model, 2), target)
+
+
+def test_several_models_are_mixed_by_what_they_know():
+    """Against enumeration of the mixture: probabilities, marginals, conditionals and imputed values."""
+    models = [sharpen(MADE(4, (7,), order="random", n_masks=None, seed=seed).double()).eval() for seed in (0, 1, 2)]
+    mixture = Mixture(models)
+    x = states(models[0])
+    p = torch.stack([model.log_prob(x).exp() for model in models]).mean(0).detach()
+    assert torch.allclose(mixture.log_prob(x).exp(), p, rtol=0, atol=1e-14)
+    assert total_probability(mixture) == pytest.approx(1, abs=1e-12)
+    partial = torch.tensor([[1.0, NAN, 0.0, NAN]], dtype=torch.float64)
+    under = [known_targets_rest(model, partial[0], [3]) for model in models]
+    parts = torch.stack(
+        [probabilities(m, m.connectivity.reordered(torch.tensor(o)), None) for m, o in zip(models, under, strict=True)]
+    )
+    fits = (x[:, 0] == 1) & (x[:, 2] == 0)
+    marginals = parts[:, fits].sum(1)
+    assert marginal_log_prob(mixture, partial).exp().item() == pytest.approx(marginals.mean().item(), abs=1e-12)
+    expected = torch.stack([parts[:, fits & (x[:, 3] == v)].sum() for v in (0, 1)])
+    assert torch.allclose(conditional(mixture, partial, 3).probs[0], expected / expected.sum(), rtol=0, atol=1e-12)
+    drawn = impute(mixture, partial, 40_000, seeded(2))[:, 0]
+    by_missing_last = [sorted(m.connectivity.order.tolist(), key=lambda i: bool(partial[0, i].isnan())) for m in models]
+    weights = torch.stack(
+        [
+            probabilities(m, m.connectivity.reordered(torch.tensor(o)), None)
+            for m, o in zip(models, by_missing_last, strict=True)
+        ]
+    ).sum(0)
+    assert p_value(counted(models[0], drawn, 16)[fits], weights[fits] / weights[fits].sum()) > 1e-3
+    assert p_value(counted(models[0], mixture.sample(40_000, generator=seeded(3)), 16), p) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("models", "connectivities"),
+    [([], None), ([MADE(3)], []), ([MADE(3), MADE(4)], None), ([MADE(3), MADE(3, likelihood=made.Gaussian())], None),
+     ([MADE(3), MADE(3, context_features=1)], None)],
+)  # fmt: skip
+def test_models_that_do_not_fit_together_are_refused(models, connectivities):
+    with pytest.raises(ValueError, match=r"model must be a MADE, or several|models must agree"):
+        Mixture(models, connectivities)
+
+
+def test_how_far_orders_disagree():
+    """One network trained under many orders contradicts itself a little; tables of one distribution would not."""
+    model = agnostic("categorical")
+    x = rows(model, 4)
+    x[1, 0] = NAN
+    whole = disagreement(model, x, n_orders=6, seed=1)
+    again = disagreement(model, x, n_orders=6, seed=1)
+    assert torch.equal(whole.answers, again.answers)
+    assert whole.answers.shape == (6, 4)
+    assert torch.allclose(whole.spread, whole.answers.std(0))
+    generator = seeded(1)
+    for found in whole.answers:
+        order = torch.randperm(3, generator=generator)
+        assert torch.equal(found, marginal_log_prob(model.under(model.connectivity.reordered(order)), x))
+    asked = disagreement(model, x, target=2, n_orders=6)
+    assert asked.answers.shape == (6, 4, 3)
+    p = asked.answers.exp()
+    assert torch.allclose(p.sum(-1), torch.ones(6, 4).double())
+    by_hand = torch.stack([0.5 * (one - p.mean(0)).abs().sum(-1) for one in p]).mean(0)
+    assert torch.allclose(asked.spread, by_hand)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()  # sees nothing: one answer
+    assert disagreement(model, x).spread.abs().max() < 1e-12
+    with pytest.raises(ValueError, match="model must be order-agnostic"):
+        disagreement(MADE(3), torch.zeros(1, 3))
+
+
+# many threads, and modes that must not leak
+
+
+def test_eight_threads_get_what_one_gets():
+    model = sharpen(MADE(6, (20,), order="random", n_masks=3, dropout=0.3, seed=1)).train()
+    mixture = Mixture(model)
+    x = rows(model, 60)
+    gaps = x.clone()
+    gaps[torch.rand(60, 6, generator=seeded(2)) < 0.4] = NAN
+
+    def ask(k):
+        return [
+            marginal_log_prob(model.under(k % 3).eval(), gaps),
+            impute(model, gaps, 2, seeded(k)),
+            mixture.sample(20, generator=seeded(k)),
+            model.sample(20, generator=seeded(k)),
+            conditional(model, gaps, k % 6).probs,
+            torch.tensor(made.nll(mixture, x).mean),
+            torch.tensor(total_probability(model)),
+            disagreement(model, gaps, n_orders=3, seed=k).spread,
+        ]
+
+    before = model.connectivity
+    alone = [ask(k) for k in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        together = [*pool.map(ask, range(24))]
+    for a, b in zip(alone, together, strict=True):
+        assert all(torch.allclose(one, other, rtol=0, atol=1e-6) for one, other in zip(a, b, strict=True))
+    assert all(part.training for part in model.modules())
+    assert model.connectivity is before
+
+
+def test_questions_in_inference_mode_leave_a_model_that_trains_on():
+    model = agnostic("bernoulli").train()
+    mixture, x = Mixture(model, [model.draw(1), model.draw(2)]), rows(model, 8)
+    gaps = x.clone()
+    gaps[:, 1] = NAN
+    with torch.inference_mode():
+        mixture.log_prob(x)
+        impute(model, gaps)
+        marginal_log_prob(model, gaps)
+        conditional(model, gaps, 0)
+        disagreement(model, gaps)
+        model.use(model.draw(3))
+        model.sample(3)
+        made.nll(model, x)
+    for loss in (model.loss(x), -mixture.log_prob(x).mean(), -marginal_log_prob(model, gaps).mean()):
+        loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())

@@ -85,7 +85,8 @@ def test_densities_integrate_to_one(name):
                 points = torch.arange(kind.n_states, dtype=torch.float64).expand(len(x), -1)
             else:
                 with torch.no_grad():
-                    d = kind.distribution(model(x, context)[:, i, : kind.n_params])
+                    own = model.likelihood.take(model(x, context), [i]).flatten(1)
+                    d = kind.distribution(own)
                 points = d.mean[:, None] + d.stddev[:, None] * z
                 weight = weight * d.stddev * step
             weight, x = weight.repeat_interleave(points.shape[1]), x.repeat_interleave(points.shape[1], 0)
@@ -100,8 +101,8 @@ def test_gaussian_log_prob_is_a_sum_of_normal_log_densities(name):
     model = build(name)
     x, c = rows(model, 20), contexts(model, 20)
     with torch.no_grad():
-        mean, log_scale = model(x, c).numpy().T
-        scale = model.likelihood.min_scale + np.exp(log_scale)
+        mean, raw = model(x, c).numpy().T
+        scale = model.likelihood.min_scale + np.logaddexp(0, raw)
         expected = stats.norm.logpdf(x.numpy().T, mean, scale).sum(0)
         assert model.log_prob(x, c).numpy() == pytest.approx(expected, abs=1e-10)
 
@@ -298,12 +299,10 @@ def test_masked_weights_have_no_gradient_and_others_a_finite_one(name):
         if isinstance(layer, ConditionedLinear):
             assert (layer.companion.grad[layer.mask == 0] == 0).all()
     # the first variable of the order is a bias; every other one must have a way to learn from those before it
-    moved = model.output.bias.grad.unflatten(0, (model.n_features, -1)) != 0
-    for i in range(model.n_features):
-        used = column(model, i).n_params
-        assert moved[i, :used].sum() >= used - 1  # the logit of a single component moves nothing
-        assert moved[i, :used].any()
-        assert not moved[i, used:].any()  # what a column does not need stays unused
+    moved = (model.output.bias.grad != 0).split(model.likelihood.sizes(model.n_features)[1])
+    for own in moved:
+        assert own.sum() >= len(own) - 1  # the logit of a single component moves nothing
+        assert own.any()
     if model.n_features > 1 and model.direct is not None:
         assert (model.direct.weight.grad != 0).any()
 
@@ -387,3 +386,49 @@ def test_a_saved_model_is_the_same_in_a_fresh_process(name, dtype, reloaded):
     expected, found = (answers[f"{name}-{dtype}"] for answers in reloaded)
     assert torch.equal(found[0], expected[0])
     assert torch.equal(found[1], expected[1])
+
+
+# an order for every row
+
+
+@every_config
+def test_rows_with_orders_of_their_own_get_what_each_gets_alone(name):
+    """Log-probabilities, gradients and samples; with two rows of the same order among six."""
+    model = build(name)
+    orders = torch.rand(6, model.n_features, generator=seeded(3)).argsort(1)
+    orders[4] = orders[1]
+    x, c, u = rows(model, 6), contexts(model, 6), uniforms(6, model.n_features, seeded(4))
+    together = model.under(model.connectivity.reordered(orders))
+    found, gradients = together.log_prob(x, c), torch.autograd.grad(together.loss(x, c), [*model.parameters()])
+    expected_gradients = [torch.zeros_like(p) for p in model.parameters()]
+    unknown = torch.full_like(x, torch.nan)
+    with torch.no_grad():
+        drawn = made.sampling.sample_by_row(together, u, unknown, 0.8, c)
+        assert drawn.numpy() == pytest.approx(sample_naive(together, u, unknown, 0.8, c).numpy(), abs=1e-9)
+    for n, order in enumerate(orders):
+        alone, one = model.under(model.connectivity.reordered(order)), slice(n, n + 1)
+        context = None if c is None else c[one]
+        assert found[n].item() == pytest.approx(alone.log_prob(x[one], context).item(), rel=1e-10, abs=1e-10)
+        grown = torch.autograd.grad(alone.loss(x[one], context) / 6, [*model.parameters()])
+        expected_gradients = [a + b for a, b in zip(expected_gradients, grown, strict=True)]
+        with torch.no_grad():
+            one_row = sample_naive(alone, u[one], unknown[one], 0.8, context)
+        assert drawn[one].numpy() == pytest.approx(one_row.numpy(), abs=1e-9)
+    for a, b in zip(gradients, expected_gradients, strict=True):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@every_config
+def test_a_view_answers_under_its_connectivity_and_touches_nothing(name):
+    model = build(name).train()
+    before, state = model.connectivity, {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
+    other = model.connectivity.reordered(model.connectivity.order.flip(0))
+    masks = [layer.mask.clone() for layer in (*model.hidden, model.output)]
+    x, c = rows(model, 5), contexts(model, 5)
+    asked = model.under(other).eval().log_prob(x, c)
+    assert model.connectivity is before
+    assert all(torch.equal(a, layer.mask) for a, layer in zip(masks, (*model.hidden, model.output), strict=True))
+    assert all(part.training for part in model.modules())
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in state.items())
+    model.use(other)
+    assert torch.equal(model.eval().log_prob(x, c), asked)

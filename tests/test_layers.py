@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from made.layers import ConditionedLinear, Linear, MaskedLinear, evaluating
+from made.layers import ConditionedLinear, Linear, MaskedLinear, evaluation_view, multiply_by_row, view
 
 
 def layer(seed=0, kind=MaskedLinear, **options):
@@ -128,28 +128,61 @@ def test_a_bias_is_optional():
     assert torch.equal(layer(bias=False)(torch.zeros(1, 5, dtype=torch.float64)), torch.zeros(1, 4).double())
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluating_switches_and_puts_back(training):
-    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-    module.train(training)
-    with evaluating(module):
-        assert not module[1].training
-        assert not module(torch.ones(1, 2)).requires_grad
-    assert module[1].training == training
-    assert torch.is_grad_enabled()
-
-
-def test_evaluating_puts_back_after_an_error():
-    module = nn.Dropout()
-    with pytest.raises(RuntimeError), evaluating(module):
-        raise RuntimeError
-    assert module.training
-    assert torch.is_grad_enabled()
-
-
-def test_evaluating_restores_every_part():
-    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Dropout())
+def test_a_view_in_evaluation_mode_leaves_every_part_as_it_is():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Sequential(nn.Dropout()))
     module[1].eval()
-    with evaluating(module):
-        assert not any(part.training for part in module.modules())
-    assert [part.training for part in module.modules()] == [True, True, False]
+    other = evaluation_view(module)
+    assert not any(part.training for part in other.modules())
+    assert [part.training for part in module.modules()] == [True, True, False, True, True]
+    assert other[0].weight is module[0].weight
+    assert evaluation_view(module.eval()) is module
+
+
+def test_a_view_shares_weights_and_hooks_but_no_mask():
+    one = nn.Sequential(layer(), nn.Dropout())
+    seen = []
+    one[0].register_forward_hook(lambda *_: seen.append(1))
+    other = view(one)
+    before = one[0].mask.clone()
+    other[0].set_mask(torch.zeros(4, 5, dtype=torch.bool))
+    other(torch.ones(1, 5, dtype=torch.float64)).sum().backward()
+    assert seen == [1]
+    assert torch.equal(one[0].mask, before)
+    assert one[0].bias.grad.tolist() == [2.0 if kept else 0.0 for kept in one[0].bias.grad]
+    assert [name for name, _ in other.named_parameters()] == [name for name, _ in one.named_parameters()]
+    assert other.state_dict().keys() == one.state_dict().keys()
+
+
+def test_a_view_does_not_call_what_was_compiled_for_the_module():
+    one = layer()
+    one.compile(backend="eager")
+    other = view(one)
+    other.set_mask(torch.zeros(4, 5, dtype=torch.bool))
+    assert torch.equal(other(torch.ones(1, 5, dtype=torch.float64))[0], one.bias)
+
+
+@pytest.mark.parametrize("kind", [MaskedLinear, ConditionedLinear])
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1], [2, 2], [1, 3]])
+def test_a_mask_for_every_row_does_what_each_does_alone(kind, sizes):
+    one = kind(5, 4, generator=torch.Generator().manual_seed(0)).double()
+    masks = torch.rand(6, len(sizes), 5, generator=torch.Generator().manual_seed(1)) < 0.5
+    x = torch.randn(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    rows, gradients = [], torch.zeros(4, 5).double()
+    for mask, row in zip(masks, x, strict=True):
+        one.set_mask(mask, sizes)
+        rows.append(one(row))
+        gradients += torch.autograd.grad(rows[-1].square().sum(), one.weight)[0]
+    one.set_mask(masks, sizes)
+    together = one(x)
+    assert torch.allclose(together, torch.stack(rows), rtol=0, atol=1e-12)
+    found = torch.autograd.grad(together.square().sum(), one.weight)[0]
+    assert torch.allclose(found, gradients, rtol=0, atol=1e-12)
+    assert torch.allclose(
+        multiply_by_row(one.weight, x, masks.double(), sizes), together - one.offset(), rtol=0, atol=1e-12
+    )
+
+
+def test_masks_of_another_shape_are_refused():
+    for mask, sizes in [(torch.ones(4, 4), None), (torch.ones(2, 5), [2, 2, 2]), (torch.ones(3, 2, 4), [2, 2])]:
+        with pytest.raises(ValueError, match="mask must have shape"):
+            layer().set_mask(mask.bool(), sizes)

@@ -3,6 +3,7 @@
 import json
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,8 @@ from scipy import integrate, special, stats
 
 import made
 from made import Bernoulli, Categorical, Columns, DiscretizedLogistic, Gaussian, MixtureOfGaussians
-from made.likelihoods import LIKELIHOODS, Likelihood, from_config, to_config
+from made.formats import from_config, to_config
+from made.likelihoods import LIKELIHOODS, Likelihood
 
 G = torch.Generator().manual_seed(0)
 COLUMNS = [Categorical(3), Gaussian(), DiscretizedLogistic(5, components=2), Gaussian()]
@@ -22,10 +24,13 @@ EXAMPLES = [
     Categorical(5),
     Gaussian(),
     Gaussian(min_scale=0.5),
+    Gaussian(min_scale=0.1, scale_map="exp"),
     MixtureOfGaussians(1),
     MixtureOfGaussians(3, min_scale=0.2),
     DiscretizedLogistic(2, components=1),
+    MixtureOfGaussians(2, scale_map="exp"),
     DiscretizedLogistic(6, components=3, min_scale=0.1),
+    DiscretizedLogistic(5, components=2, scale_map="exp"),
     Columns(COLUMNS),
 ]
 ALIKE = EXAMPLES[:-1]  # all variables alike
@@ -46,12 +51,25 @@ def values(likelihood, *shape):
     return x
 
 
+def raw_for(likelihood, *shape, draw=raw):
+    """Raw outputs for rows of that shape: columns have theirs one after the other."""
+    if isinstance(likelihood, Columns):
+        return draw(*shape[:-1], likelihood.n_params)
+    return draw(*shape, likelihood.n_params)
+
+
 def softmax(a):
     return np.exp(a - np.logaddexp.reduce(a))
 
 
+def scale(likelihood, s):
+    """What the documentation says of scales, by another way to compute it."""
+    grown = np.exp(s) if likelihood.scale_map == "exp" else np.logaddexp(0, s)
+    return likelihood.min_scale + grown
+
+
 def three_lists(params):
-    """Logits, means and log-scales of a mixture's components."""
+    """Logits, means and raw scales of a mixture's components."""
     k = len(params) // 3
     return params[:k], params[k : 2 * k], params[2 * k :]
 
@@ -60,9 +78,9 @@ class ScipyMixture:
     """A mixture of scipy's normal distributions, with the temperature on weights and variances."""
 
     def __init__(self, likelihood, params, temperature=1.0):
-        logits, means, log_scales = three_lists(params)
+        logits, means, scales = three_lists(params)
         self.p = softmax(logits / temperature)
-        self.parts = stats.norm(means, (likelihood.min_scale + np.exp(log_scales)) * math.sqrt(temperature))
+        self.parts = stats.norm(means, scale(likelihood, scales) * math.sqrt(temperature))
 
     def logpdf(self, x):
         return special.logsumexp(np.log(self.p) + self.parts.logpdf(float(x)))
@@ -75,8 +93,8 @@ def logistic_masses(likelihood, params):
     """Differences of scipy's cumulative logistic distribution; the first and the last interval have no end."""
     edges = (2 * np.arange(likelihood.k + 1) - 1) / (likelihood.k - 1) - 1
     edges[0], edges[-1] = -np.inf, np.inf
-    logits, means, log_scales = three_lists(params)
-    parts = [stats.logistic(m, likelihood.min_scale + np.exp(s)) for m, s in zip(means, log_scales, strict=True)]
+    logits, means, scales = three_lists(params)
+    parts = [stats.logistic(m, scale(likelihood, s)) for m, s in zip(means, scales, strict=True)]
     return sum(p * np.diff(part.cdf(edges)) for p, part in zip(softmax(logits), parts, strict=True))
 
 
@@ -90,7 +108,7 @@ def as_scipy(likelihood, params):
         return stats.rv_discrete(values=(range(likelihood.k), softmax(params)))
     if isinstance(likelihood, MixtureOfGaussians):
         return ScipyMixture(likelihood, params)
-    return stats.norm(params[0], likelihood.min_scale + math.exp(params[1]))
+    return stats.norm(params[0], scale(likelihood, params[1]))
 
 
 @pytest.mark.parametrize("likelihood", ALIKE, ids=str)
@@ -141,7 +159,7 @@ def test_two_categories_are_a_bernoulli_with_the_difference_of_logits():
 
 def test_gaussian_is_half_a_squared_error_when_the_scale_is_one():
     x, mean = raw(5, 3), raw(5, 3) + 1
-    params = torch.stack([mean, torch.full_like(mean, math.log(1 - 1e-3))], -1)
+    params = torch.stack([mean, torch.full_like(mean, math.log(math.expm1(1 - 1e-3)))], -1)
     expected = -0.5 * ((x - mean) ** 2).sum(-1) - 1.5 * math.log(2 * math.pi)
     assert torch.allclose(Gaussian().log_prob(params, x), expected, atol=1e-12)
 
@@ -170,12 +188,14 @@ def test_a_gaussian_scale_has_a_floor():
 @every_likelihood
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shapes_and_dtypes(likelihood, dtype):
-    params, x = raw(2, 3, 4, likelihood.n_params).to(dtype), values(likelihood, 2, 3, 4).to(dtype)
+    params, x = raw_for(likelihood, 2, 3, 4).to(dtype), values(likelihood, 2, 3, 4).to(dtype)
     assert likelihood.distribution(params).batch_shape == (2, 3, 4)
     assert likelihood.log_prob(params, x).shape == (2, 3)
     assert likelihood.log_prob(params, x).dtype == dtype
-    code = likelihood.encode(x)
-    assert (code.shape, code.dtype) == ((2, 3, 4, likelihood.n_inputs), dtype)
+    code = likelihood.inputs(x)
+    assert (code.shape, code.dtype) == ((2, 3, sum(likelihood.sizes(4)[0])), dtype)
+    if not isinstance(likelihood, Columns):
+        assert torch.equal(likelihood.encode(x), code.view(2, 3, 4, likelihood.n_inputs))
     drawn = likelihood.sample(params, torch.rand(2, 3, 4, dtype=torch.float64, generator=G))
     assert (drawn.shape, drawn.dtype) == ((2, 3, 4), dtype)
     assert not likelihood.outside_support(drawn).any()
@@ -191,8 +211,9 @@ def test_encodings():
     assert MixtureOfGaussians(4).encode(x).tolist() == [[2], [0]]
     assert DiscretizedLogistic(5).encode(torch.arange(5.0)).tolist() == [[-1], [-0.5], [0], [0.5], [1]]
     mixed = Columns([Gaussian(), Categorical(3), Bernoulli(), DiscretizedLogistic(3), Categorical(2)])
-    code = mixed.encode(torch.tensor([7.5, 2, 1, 0, 1]))
-    assert code.tolist() == [[7.5, 0, 0], [0, 0, 1], [1, 0, 0], [-1, 0, 0], [0, 1, 0]]
+    code = mixed.inputs(torch.tensor([7.5, 2, 1, 0, 1]))
+    assert code.tolist() == [7.5, 0, 0, 1, 1, -1, 0, 1]
+    assert torch.equal(mixed.encode(torch.tensor([7.5, 2, 1, 0, 1])), code)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -216,7 +237,7 @@ def test_categorical_samples_invert_the_cdf(temperature):
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 def test_gaussian_samples_invert_the_cdf(temperature):
-    scale = 0.5 + math.exp(-0.3)
+    scale = 0.5 + math.log1p(math.exp(-0.3))
     params = torch.tensor([1.5, -0.3], dtype=torch.float64).expand(20_000, 2)
     drawn = Gaussian(min_scale=0.5).sample(params, GRID, temperature)
     expected = stats.norm.ppf(GRID.numpy(), 1.5, scale * math.sqrt(temperature))
@@ -226,7 +247,7 @@ def test_gaussian_samples_invert_the_cdf(temperature):
 @every_likelihood
 def test_without_a_temperature_the_distribution_itself_is_sampled(likelihood):
     D = likelihood.n_features or 1
-    params = torch.randn(200, D, likelihood.n_params, dtype=torch.float64, generator=G)
+    params = raw_for(likelihood, 200, D)
     u = torch.rand(200, D, dtype=torch.float64, generator=G)
     assert torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 1.0))
     assert not torch.equal(likelihood.sample(params, u), likelihood.sample(params, u, 2.0))
@@ -238,7 +259,7 @@ def test_extreme_uniforms_and_logits_give_values_in_the_support(likelihood):
     u = u.unsqueeze(-1).expand(3, likelihood.n_features or 1)
     for scale in (0.0, 80.0, -80.0):
         for dtype in (torch.float32, torch.float64):
-            params = torch.full((*u.shape, likelihood.n_params), scale, dtype=dtype)
+            params = raw_for(likelihood, *u.shape, draw=torch.zeros).to(dtype) + scale
             params[..., 0] = -scale
             assert not likelihood.outside_support(likelihood.sample(params, u)).any()
 
@@ -333,7 +354,7 @@ def test_what_is_left_of_a_uniform_never_reaches_0_or_1():
     params[:, 1] = 5.0
     drawn = MixtureOfGaussians(1).sample(params, torch.tensor([0.0, 1.0], dtype=torch.float64))
     ends = stats.norm.ppf([np.finfo(float).tiny, 1 - 2**-53])
-    assert drawn.numpy() == pytest.approx(5 + (1 + 1e-3) * ends, rel=1e-12)
+    assert drawn.numpy() == pytest.approx(5 + (math.log(2) + 1e-3) * ends, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [2, 3, 17, 256])
@@ -372,40 +393,72 @@ def test_discretized_logistic_samples_invert_the_cdf(temperature):
 def test_columns_do_what_each_of_them_does_alone(temperature):
     """Kinds that come back, and kinds between them: nothing may change places."""
     mixed = Columns([*COLUMNS, Bernoulli(), MixtureOfGaussians(2), Categorical(3)])
-    params, x, u = raw(5, 7, mixed.n_params), values(mixed, 5, 7), torch.rand(5, 7, dtype=torch.float64, generator=G)
-    assert (mixed.n_params, mixed.n_inputs, mixed.n_features, mixed.n_states) == (6, 3, 7, None)
+    params, x, u = raw(5, mixed.n_params), values(mixed, 5, 7), torch.rand(5, 7, dtype=torch.float64, generator=G)
+    assert (mixed.n_params, mixed.n_inputs, mixed.n_features, mixed.n_states) == (
+        3 + 2 + 6 + 2 + 1 + 6 + 3,
+        11,
+        7,
+        None,
+    )
+    assert mixed.sizes(7) == ([3, 1, 1, 1, 1, 1, 3], [3, 2, 6, 2, 1, 6, 3])
     total, d = torch.zeros(5, dtype=torch.float64), mixed.distribution(params)
-    code, drawn = mixed.encode(x), mixed.sample(params, u, temperature)
-    for i, kind in enumerate(mixed.columns):
-        own = params[:, i : i + 1, : kind.n_params]
+    codes, drawn = mixed.inputs(x).split(mixed.sizes(7)[0], 1), mixed.sample(params, u, temperature)
+    for i, (kind, own) in enumerate(zip(mixed.columns, params.split(mixed.sizes(7)[1], 1), strict=True)):
+        assert torch.equal(mixed.take(params, [i]), own)
+        own = own.unsqueeze(1)
         alone = kind.log_prob(own, x[:, i : i + 1])
         total += alone
         assert torch.allclose(d.log_prob(x)[:, i], alone, rtol=0, atol=1e-12)
-        assert torch.equal(code[:, i, : kind.n_inputs], kind.encode(x[:, i]))
+        assert torch.equal(codes[i], kind.encode(x[:, i]))
         assert torch.equal(drawn[:, i], kind.sample(own, u[:, i : i + 1], temperature)[:, 0])
+        one = torch.full((5,), i)
+        assert torch.equal(mixed.sample_one(params, one, u[:, i], temperature), drawn[:, i])
     assert torch.allclose(mixed.log_prob(params, x), total, rtol=0, atol=1e-12)
+    each = torch.tensor([4, 0, 5, 2, 6])
+    assert torch.equal(mixed.sample_one(params, each, u[range(5), each], temperature), drawn[range(5), each])
+
+
+def test_a_row_may_ask_for_a_variable_of_its_own():
+    for likelihood in ALIKE:
+        params, u = raw(6, 4, likelihood.n_params), torch.rand(6, 4, dtype=torch.float64, generator=G)
+        each = torch.tensor([3, 0, 1, 1, 2, 0])
+        found = likelihood.sample_one(params, each, u[range(6), each])
+        assert torch.allclose(found, likelihood.sample(params, u)[range(6), each], rtol=0, atol=1e-12)
+        assert torch.equal(likelihood.take(params, [2, 0]), params[:, [2, 0]])
+        flat = params.flatten(1)
+        assert torch.equal(likelihood.unflatten(flat, 4), params)
 
 
 def test_some_of_the_columns():
     mixed = Columns(COLUMNS)
     some = mixed.select([3, 0])
     assert some.columns == (Gaussian(), Categorical(3))
-    assert (some.n_inputs, some.n_params, some.n_features) == (3, 6, 2)  # as wide as before
-    params, u = raw(4, 4, 6), torch.rand(4, 4, dtype=torch.float64, generator=G)
-    assert torch.equal(some.sample(params[:, [3, 0]], u[:, [3, 0]]), mixed.sample(params, u)[:, [3, 0]])
+    assert (some.n_inputs, some.n_params, some.n_features) == (1 + 3, 2 + 3, 2)
+    params, u = raw(4, mixed.n_params), torch.rand(4, 4, dtype=torch.float64, generator=G)
+    assert torch.equal(some.sample(mixed.take(params, [3, 0]), u[:, [3, 0]]), mixed.sample(params, u)[:, [3, 0]])
     assert Columns([Bernoulli(), Categorical(4)]).n_states == 4
     assert Bernoulli().select([2]) == Bernoulli()
 
 
+def test_columns_cost_the_sum_of_their_widths():
+    """One column of 1,000 levels among 50 of two: nothing grows with the number of columns times the widest."""
+    likelihood = Columns([Categorical(1000)] + [Bernoulli()] * 50)
+    model = made.MADE(51, hidden=(100,), likelihood=likelihood)
+    n, H = 1050, 100
+    assert sum(p.numel() for p in model.parameters()) == H * n + H + n * H + n + n * n
+    assert model(torch.zeros(2, 51)).shape == (2, n)
+
+
 def test_columns_hand_out_a_distribution_that_can_be_sampled():
-    mixed, params = Columns(COLUMNS), raw(4, 6)
+    mixed = Columns(COLUMNS)
+    params = raw(mixed.n_params)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         drawn = mixed.distribution(params).sample((20_000,))
     assert drawn.shape == (20_000, 4)
     assert not mixed.outside_support(drawn).any()
-    assert drawn[:, 1].mean().item() == pytest.approx(params[1, 0].item(), abs=0.1)
-    expected = logistic_masses(COLUMNS[2], params[2].numpy())
+    assert drawn[:, 1].mean().item() == pytest.approx(params[3].item(), abs=0.1)
+    expected = logistic_masses(COLUMNS[2], params[5:11].numpy())
     assert (torch.bincount(drawn[:, 2].long()) / 20_000).numpy() == pytest.approx(expected, abs=0.02)
 
 
@@ -429,6 +482,7 @@ def test_a_likelihood_survives_being_written_down(likelihood):
     assert again == likelihood
     assert type(again) is type(likelihood)
     assert (again.n_params, again.n_inputs) == (likelihood.n_params, likelihood.n_inputs)
+    assert again.sizes(4) == likelihood.sizes(4)
     assert {type(one) for one in EXAMPLES} == set(LIKELIHOODS)
 
 
@@ -438,6 +492,7 @@ def test_likelihoods_are_plain_values():
     assert repr(Gaussian()) == "Gaussian(min_scale=0.001)"
     assert MixtureOfGaussians(2) == MixtureOfGaussians(2, 1e-3)
     assert DiscretizedLogistic(3) == DiscretizedLogistic(3, 5, 1e-3)
+    assert Gaussian() != Gaussian(scale_map="exp")
     assert len({Bernoulli(), Bernoulli(), Gaussian(0.1), Gaussian(0.1)}) == 2
 
 
@@ -491,3 +546,81 @@ def test_what_a_subclass_defines_itself_stays():
     drawn = model.sample(20, generator=torch.Generator().manual_seed(0))
     assert torch.equal(drawn, model.sample(20, generator=torch.Generator().manual_seed(0), method="naive"))
     assert drawn.unique().tolist() == [0, 1, 2, 3, 4]
+
+
+# ----------------------------------------------------------------- numbers that stay finite and right
+
+
+SCALED = [Gaussian(), MixtureOfGaussians(1), MixtureOfGaussians(3), DiscretizedLogistic(7, 2)]
+SCALED += [
+    type(one)(**{**vars_of, "scale_map": "exp"})
+    for one in SCALED
+    for vars_of in [to_config(one)]
+    if vars_of.pop("name")
+]
+any_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.parametrize("likelihood", SCALED, ids=lambda one: f"{one} {one.scale_map}")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(data=st.data())
+def test_every_finite_number_gives_finite_densities_gradients_and_samples(likelihood, dtype, data):
+    numbers = any_float32 if dtype == torch.float32 else st.floats(allow_nan=False, allow_infinity=False)
+    params = data.draw(st.lists(numbers, min_size=2 * likelihood.n_params, max_size=2 * likelihood.n_params))
+    params = torch.tensor(params, dtype=dtype).unflatten(0, (2, -1)).requires_grad_()
+    if likelihood.n_states is None:
+        x = torch.tensor(data.draw(st.lists(numbers, min_size=2, max_size=2)), dtype=dtype)
+    else:
+        x = torch.tensor(data.draw(st.lists(st.integers(0, 6), min_size=2, max_size=2)), dtype=dtype)
+    found = likelihood.log_prob(params, x)
+    assert found.isfinite()
+    assert torch.autograd.grad(found, params)[0].isfinite().all()
+    u = torch.tensor(data.draw(st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), min_size=2, max_size=2)))
+    drawn = likelihood.sample(params.detach(), u.double())
+    assert not likelihood.outside_support(drawn).any()
+    assert likelihood.inputs(x).isfinite().all()
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-5, 5), st.floats(-20, 20), st.floats(-5, 5))
+def test_densities_are_those_of_mpmath_up_to_a_million_standard_deviations(z, mean, s, other):
+    """In float32, from numbers as float32 holds them, compared with 50 digits."""
+    params = torch.tensor([[mean, s]])
+    mean, s = params[0].tolist()
+    sigma = mpmath.mpf(1e-3) + mpmath.log1p(mpmath.exp(s))
+    x = torch.tensor([mean + z * float(sigma)])
+
+    def log_normal(m, sigma):
+        return -((x.item() - mpmath.mpf(m)) ** 2) / (2 * sigma**2) - mpmath.log(sigma) - mpmath.log(2 * mpmath.pi) / 2
+
+    expected = log_normal(mean, sigma)
+    assert Gaussian().log_prob(params, x).item() == pytest.approx(float(expected), rel=1e-5, abs=1e-5)
+    two = torch.tensor([[0.5, -0.5, mean, other, s, -s]])
+    a, b, m1, m2, s1, s2 = map(mpmath.mpf, two[0].tolist())
+    sigma_2 = mpmath.mpf(1e-3) + mpmath.log1p(mpmath.exp(s2))
+    terms = [(a, log_normal(m1, mpmath.mpf(1e-3) + mpmath.log1p(mpmath.exp(s1)))), (b, log_normal(m2, sigma_2))]
+    total = mpmath.log(sum(mpmath.exp(w + t) for w, t in terms)) - mpmath.log(mpmath.exp(a) + mpmath.exp(b))
+    found = MixtureOfGaussians(2).log_prob(two, x).item()
+    assert found == pytest.approx(float(total), rel=1e-5, abs=1e-5)
+
+
+def test_a_dtype_that_would_merge_levels_is_refused():
+    for dtype, k in [(torch.bfloat16, 257), (torch.float16, 2049)]:
+        x = torch.arange(float(k))
+        assert torch.equal(x.to(dtype).float(), x)  # as many as can be told apart
+        made.MADE(2, (3,), likelihood=Categorical(k)).to(dtype)
+        for one in (Categorical(k + 1), DiscretizedLogistic(k + 1), Columns([Bernoulli(), Categorical(k + 1)])):
+            for model in (made.MADE(2, (3,), likelihood=one), made.Autoencoder(2, (3,), 2, one)):
+                with pytest.raises(
+                    TypeError, match=f"{dtype} holds the whole numbers from 0 to {k - 1} only, too few for"
+                ):
+                    model.to(dtype)
+                assert next(model.parameters()).dtype == torch.float32  # nothing has been converted
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_samples_have_the_right_frequencies(dtype):
+    """256 equally likely levels: sums of 256 rounded numbers must not lose any."""
+    drawn = Categorical(256).sample(
+        torch.zeros(25_600, 256, dtype=dtype), ((torch.arange(25_600) + 0.5) / 25_600).double()
+    )
+    assert torch.bincount(drawn.long(), minlength=256).tolist() == [100] * 256

@@ -212,7 +212,18 @@ def test_coverage_of_one_variable_is_complete():
 
 @pytest.mark.parametrize(
     "order",
-    [[0, 0, 1], [0, 1, 3], [-1, 0, 1], [1, 2, 3], [0.0, 1.0, 2.0], [[0, 1, 2]], [], 0],
+    [
+        [0, 0, 1],
+        [0, 1, 3],
+        [-1, 0, 1],
+        [1, 2, 3],
+        [0.0, 1.0, 2.0],
+        [[0, 1, 2], [0, 0, 2]],
+        [[[0, 1]]],
+        [True, False],
+        [],
+        0,
+    ],
 )
 def test_an_order_must_be_a_permutation(order):
     with pytest.raises(ValueError, match="order must be a permutation of 0"):

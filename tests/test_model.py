@@ -1,12 +1,14 @@
 """made/model.py: the model as a whole, its arguments, its files."""
 
 import copy
-import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from registry import CONFIGS, CYCLE_7, CYCLE_8, allowed, build, column, contexts, rows, seeded
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -27,14 +29,16 @@ PLAIN = {
 
 def plain_code(model, x):
     """Every variable as network input, one value at a time."""
-    code = np.zeros((*x.shape, model.likelihood.n_inputs))
-    for n, i in np.ndindex(*x.shape):
-        kind, value = column(model, i), float(x[n, i])
-        if type(kind) is made.Categorical:
-            code[n, i, int(value)] = 1
-        else:
-            code[n, i, 0] = 2 * value / (kind.k - 1) - 1 if type(kind) is made.DiscretizedLogistic else value
-    return code.reshape(len(x), -1)
+    coded = []
+    for row in x.tolist():
+        coded.append([])
+        for i, value in enumerate(row):
+            kind = column(model, i)
+            if type(kind) is made.Categorical:
+                coded[-1] += [float(c == value) for c in range(kind.k)]
+            else:
+                coded[-1] += [2 * value / (kind.k - 1) - 1 if type(kind) is made.DiscretizedLogistic else value]
+    return np.array(coded)
 
 
 def plain_layer(layer, h, mask):
@@ -50,7 +54,7 @@ def plain_layer(layer, h, mask):
 
 def plain_forward(model, x, context=None):
     """The network written out in numpy, its masks taken from the degrees by comparison of two numbers at a time."""
-    E, K = model.likelihood.n_inputs, model.likelihood.n_params
+    E, K = ([getattr(column(model, i), n) for i in range(model.n_features)] for n in ("n_inputs", "n_params"))
     degrees = [d.tolist() for d in model.connectivity.degrees]
     outputs = np.repeat(degrees[0], K)
     code, inputs = plain_code(model, x), [0] * model.context_features + np.repeat(degrees[0], E).tolist()
@@ -64,7 +68,7 @@ def plain_forward(model, x, context=None):
     out = plain_layer(model.output, h, np.array([[a > b for b in before] for a in outputs]))
     if model.direct is not None:
         out = out + plain_layer(model.direct, code, np.array([[a > b for b in inputs] for a in outputs]))
-    return out.reshape(len(x), model.n_features, K)
+    return out if isinstance(model.likelihood, made.Columns) else out.reshape(len(x), model.n_features, K[0])
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -353,7 +357,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
         (torch.tensor([[0, 1, 0.5]]), ValueError, r"x must be 0 or 1 .*, got 0.5 at position \(0, 2\)"),
         (torch.zeros(2, 3, dtype=torch.int64), TypeError, "x must be .* dtype torch.float32, got .* torch.int64"),
         (torch.zeros(2, 3, dtype=torch.float64), TypeError, "x must be .* dtype torch.float32, got .* torch.float64"),
-        ([[0.0, 0.0, 0.0]], TypeError, "x must be a tensor of the model's dtype torch.float32, got list"),
+        ("000", TypeError, "x must be a tensor of the model's dtype torch.float32, or numbers in .*, got str"),
     ],
 )
 def test_bad_rows_are_refused(call, x, error, message):
@@ -380,7 +384,7 @@ def test_bad_rows_of_other_likelihoods_are_refused():
         (torch.tensor([1.0, torch.nan]), ValueError, "context must be finite numbers"),
         (torch.tensor([0.0, torch.inf]), ValueError, "context must be finite numbers"),
         (torch.zeros(2, dtype=torch.float64), TypeError, "context must be .* torch.float32, got .* torch.float64"),
-        ([0.0, 0.0], TypeError, "context must be a tensor of the model's dtype torch.float32, got list"),
+        ("00", TypeError, "context must be a tensor of the model's dtype torch.float32, or numbers in .*, got str"),
     ],
 )
 def test_bad_contexts_are_refused(call, context, error, message):
@@ -460,7 +464,7 @@ def test_a_file_without_pickle_written_whole_or_not_at_all(model_file):
     assert [p.name for p in model_file.parent.iterdir()] == [model_file.name]
     with safe_open(model_file, framework="pt") as file:
         assert json.loads(file.metadata()["config"])["n_features"] == 3
-    model.config = dataclasses.replace(model.config, activation="tanh", dropout=np.float32(0.5))  # no JSON holds that
+    object.__setattr__(model.config, "seed", object())  # no JSON holds that
     with pytest.raises(TypeError):
         model.save(model_file)
     assert model_file.read_bytes() == good
@@ -476,7 +480,7 @@ def test_damaged_and_foreign_files_are_refused(model_file):
         with pytest.raises(ValueError, match=rf"{model_file.name} is damaged or no model file"):
             MADE.load(model_file)
     save_file({"w": torch.zeros(2)}, model_file)
-    with pytest.raises(ValueError, match=r"holds no made\.MADE/1 model, its format is None"):
+    with pytest.raises(ValueError, match=r"holds no made\.MADE/2 or made\.MADE/1 model, its format is None"):
         MADE.load(model_file)
     save_file({"w": torch.zeros(2)}, model_file, metadata={"format": "made.MADE/99"})
     with pytest.raises(ValueError, match=r"its format is 'made\.MADE/99'"):
@@ -516,3 +520,239 @@ def test_a_state_dict_survives_torch_save_without_pickled_classes(tmp_path):
     other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     x = rows(model, 4)
     assert torch.equal(other.log_prob(x), model.log_prob(x))
+
+
+# other ways to compute
+
+
+class Sharper(MADE):
+    """A subclass that computes something else than its layers say."""
+
+    def forward(self, x, context=None):
+        return 3 * super().forward(x, context)
+
+
+class Louder(MADE):
+    def network(self, inputs):
+        return super().network(inputs) + 1
+
+
+def hooked(part):
+    model = MADE(6, (20,), seed=1).eval()
+    chosen = model if part == "model" else model.hidden[0]
+    chosen.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return model
+
+
+def with_a_layer_of_its_own():
+    class Doubled(made.layers.MaskedLinear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model = MADE(6, (20,), seed=1).eval()
+    layer = Doubled(6, 20, generator=seeded())
+    layer.set_mask(model.connectivity.masks()[0])
+    model.hidden[0] = layer
+    return model
+
+
+def replaced_forward():
+    model = MADE(6, (20,), seed=1).eval()
+    right = model.forward
+    model.forward = lambda x, context=None: 3 * right(x, context)
+    return model
+
+
+def parametrized():
+    model = MADE(6, (20,), seed=1).eval()
+    torch.nn.utils.parametrizations.weight_norm(model.hidden[0])
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Sharper(6, (20,), seed=1).eval(), lambda: Louder(6, (20,), seed=1).eval(), lambda: hooked("model"),
+     lambda: hooked("layer"), with_a_layer_of_its_own, replaced_forward, parametrized],
+    ids=["forward", "network", "hook", "hook of a layer", "layer", "replaced forward", "parametrized"],
+)  # fmt: skip
+def test_samples_are_those_of_what_the_model_computes(make):
+    """Whoever changes what a model computes gets samples of that, by the default method too."""
+    model = make()
+    x = made.diagnostics.states(model)
+    p = model.log_prob(x).exp()
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    drawn = model.sample(20_000, generator=seeded())
+    assert torch.equal(drawn[:500], model.sample(20_000, generator=seeded(), method="naive")[:500])
+    found = torch.bincount((drawn @ (2.0 ** torch.arange(5, -1, -1))).long(), minlength=64) / 20_000
+    assert (found - p).abs().max() < 0.015
+
+
+def test_only_a_model_as_written_is_sampled_incrementally(monkeypatch):
+    monkeypatch.setattr(made.model, "sample_incremental", lambda *_: pytest.fail("incremental"))
+    for model in (Sharper(3), Louder(3), hooked("layer"), with_a_layer_of_its_own(), replaced_forward()):
+        model.sample(2, generator=seeded())
+    for model in (MADE(3), MADE(3, mask_conditioning=True, order="random", n_masks=2).under(1)):
+        with pytest.raises(pytest.fail.Exception):
+            model.sample(2, generator=seeded())
+
+
+# without checks
+
+
+@pytest.mark.parametrize("name", ["D8", "D7-categorical", "D7-gaussian", "D3-cycle-logistic", "D7-columns-real"])
+def test_without_checks_a_model_can_be_mapped_differentiated_row_by_row_and_exported(name):
+    model = build(name)
+    x = rows(model, 5)
+    expected = model.log_prob(x)
+    model.validate = False
+    assert torch.equal(model.log_prob(x), expected)
+    assert torch.allclose(torch.func.vmap(model.log_prob)(x), expected)
+
+    parameters = {k: p.detach() for k, p in model.named_parameters()}
+
+    def loss(parameters, row):
+        return -torch.func.functional_call(model, parameters, (row,)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for n, row in enumerate(x):
+        alone = torch.autograd.grad(-model(row).square().sum(), [*model.parameters()])
+        for (key, _), gradient in zip(model.named_parameters(), alone, strict=True):
+            assert torch.allclose(each[key][n], gradient, atol=1e-9), key
+
+    exported = torch.export.export(model, (x,)).module()
+    assert torch.allclose(exported(x), model(x))
+
+
+def test_checks_are_on_unless_switched_off(model_file):
+    with pytest.raises(ValueError, match="x must be 0 or 1"):
+        MADE(2).log_prob(torch.tensor([[0.5, 0.0]]))
+    off = MADE(2, validate=False)
+    assert off.log_prob(torch.tensor([[0.5, 0.0]])).isfinite().all()
+    off.save(model_file)
+    assert MADE.load(model_file).validate
+    with pytest.raises(TypeError, match="validate must be True or False, got 0"):
+        MADE(2, validate=0)
+
+
+# other devices, other numbers
+
+
+EVERYTHING = ["D8-everything", "D7-everything-real", "D7-gaussian", "D3-cycle"]
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_model_works_while_the_default_device_is_another(name, model_file):
+    """Nothing inside may be created where PyTorch happens to create: "meta" holds no numbers at all."""
+    model = build(name)
+    x, c = rows(model, 6), contexts(model, 6)
+    gaps = x.clone()
+    gaps[:, model.connectivity.order[-1]] = torch.nan
+    ask = lambda: [
+        model.log_prob(x, c),
+        model.sample(6, c, generator=seeded()),
+        model.sample(6, c, generator=seeded(), method="naive"),
+        model.under(model.connectivity.reordered(model.connectivity.order.flip(0))).log_prob(x, c),
+        made.marginal_log_prob(model, gaps, c),
+        made.impute(model, gaps, 2, seeded(), c),
+        made.Mixture(model).sample(6, c, generator=seeded()),
+        made.diagnostics.jacobian_dependencies(model),
+        made.diagnostics.flip_dependencies(model),
+        torch.tensor(made.nll(model, x, context=c).mean, device="cpu"),
+    ]
+    expected = ask()
+    model.save(model_file)
+    with torch.device("meta"):
+        found = ask()
+        loaded = MADE.load(model_file, device="cpu")
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert torch.equal(loaded.log_prob(x, c), expected[0])
+
+
+def test_a_model_is_made_where_pytorch_makes_things(model_file):
+    with torch.device("meta"):
+        model = MADE(4, (5,), likelihood=made.Columns([made.Gaussian(), made.Bernoulli()] * 2), mask_conditioning=True)
+        assert {p.device.type for p in model.parameters()} == {"meta"}
+        made.Autoencoder(4)
+        real = model.to_empty(device="cpu")
+    assert real.output.weight.shape == (6, 5)
+    MADE(4, seed=1).save(model_file)
+    with torch.device("meta"):
+        assert MADE.load(model_file).output.weight.device.type == "meta"
+
+
+def test_numbers_may_be_numpys(model_file):
+    """What a grid search hands over becomes plain Python, so that it can be saved."""
+    model = MADE(
+        np.int64(3), np.array([4, 5]), likelihood=made.MixtureOfGaussians(np.int32(2), np.float32(0.5)), n_masks=np.int64(2),
+        order="random", direct=np.bool_(True), residual=np.bool_(False), context_features=np.int8(1),
+        dropout=np.float32(0.25), mask_conditioning=np.bool_(False), seed=np.int64(3),
+    )  # fmt: skip
+    plain = {type(v) for v in vars(model.config).values()}
+    assert plain <= {int, float, bool, str, tuple, made.MixtureOfGaussians}
+    model.save(model_file)
+    assert MADE.load(model_file).config == model.config
+    assert model.under(np.int64(1)).connectivity == model.connectivities[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"n_masks": True}, "n_masks must be an int"), ({"context_features": True}, "context_features must be an int"),
+     ({"seed": True}, "seed must be an int"), ({"seed": 1.5}, "seed must be an int"), ({"hidden": (True,)}, "hidden must"),
+     ({"n_features": True}, "n_features must"), ({"dropout": True}, "dropout must be a number in"),
+     ({"direct": 1}, "direct must be True or False, got 1"), ({"residual": "no"}, "residual must be True or False"),
+     ({"mask_conditioning": None}, "mask_conditioning must be True or False")],
+    ids=str,
+)  # fmt: skip
+def test_true_is_no_number_and_one_no_switch(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        MADE(**({"n_features": 3} | options))
+
+
+@pytest.mark.parametrize("likelihood", ["Gaussian", "MixtureOfGaussians", "Columns", "exp"])
+@pytest.mark.parametrize("hidden", [(), (9,), (9, 9, 9)], ids=str)
+@given(data=st.data())
+def test_a_model_is_finite_for_every_finite_row(likelihood, hidden, data):
+    """Densities, gradients of all weights, and samples given anything, in float32 as it comes."""
+    mixture = made.MixtureOfGaussians(3)
+    kinds = {"Gaussian": made.Gaussian(), "MixtureOfGaussians": mixture, "exp": made.Gaussian(scale_map="exp")}
+    kinds["Columns"] = made.Columns([made.Gaussian(), mixture, made.Gaussian(0.1), mixture])
+    activation = data.draw(st.sampled_from(sorted(ACTIVATIONS)))
+    model = MADE(4, hidden, likelihood=kinds[likelihood], activation=activation, seed=data.draw(st.integers(0, 5)))
+    numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    x = torch.tensor([data.draw(st.lists(numbers, min_size=4, max_size=4))])
+    found = model.log_prob(x)
+    assert found.isfinite().all()
+    assert all(
+        g.isfinite().all()
+        for g in torch.autograd.grad(found.sum(), [*model.parameters()], allow_unused=True)
+        if g is not None
+    )
+    x[:, 2:] = torch.nan
+    drawn = model.sample(1, given=x, generator=seeded())
+    assert drawn.isfinite().all()
+    assert model.log_prob(drawn).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.double().numpy(),
+        lambda x: x.numpy() > 0,
+        lambda x: pd.DataFrame(x.int().numpy()),
+        lambda x: x.tolist(),
+    ],
+    ids=["float64", "bool", "DataFrame", "list"],
+)
+def test_rows_and_contexts_may_be_arrays_tables_and_lists(convert):
+    """Where nothing is lost by it; that of a context is float64, and rounded."""
+    x, context = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]), torch.rand(2, 2, dtype=torch.float64)
+    model = MADE(3, (5,), context_features=2)
+    expected = model.log_prob(x, context.float())
+    assert torch.equal(model.log_prob(convert(x), context.numpy()), expected)
+    assert torch.equal(model.log_prob(convert(x), context.tolist()), expected)
+    assert torch.equal(model(convert(x), context.tolist()), model(x, context.float()))
+    assert model.loss(convert(x), context.numpy()) == -expected.mean()
+    given = torch.tensor([[0.0, 1.0, torch.nan]] * 2)
+    for known in (given.double().numpy(), given.tolist(), pd.DataFrame(given.numpy())):
+        found = model.sample(2, context.numpy(), known, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(found, model.sample(2, context.float(), given, generator=torch.Generator().manual_seed(0)))

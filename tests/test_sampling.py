@@ -224,7 +224,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
         model.sample(**arguments)
 
 
-@pytest.mark.parametrize("given", [torch.zeros(2, 3, dtype=torch.float64), [[0.0, 0.0, 0.0]] * 2])
+@pytest.mark.parametrize("given", [torch.zeros(2, 3, dtype=torch.float64), "000"])
 def test_given_of_another_type_is_refused(given):
     with pytest.raises(TypeError, match="given must be a tensor of the model's dtype"):
         MADE(3, (4,)).sample(2, given=given)

@@ -111,8 +111,9 @@ def each_mask(model: made.MADE, x: torch.Tensor, endless: int) -> torch.Tensor:
     """Log-probability of every row under every mask that was trained, or ``endless`` of them if there is no end."""
     parts = []
     for k in range(model.n_masks or endless):
-        with model.using(model.connectivity_for(k)), torch.no_grad():
-            parts.append(torch.cat([model.log_prob(rows).double() for rows in x.split(1000)]))
+        under = model.under(model.connectivity_for(k))
+        with torch.no_grad():
+            parts.append(torch.cat([under.log_prob(rows).double() for rows in x.split(1000)]))
     return torch.stack(parts)  # (masks, N)
 
 
