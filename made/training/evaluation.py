@@ -73,7 +73,8 @@ def mean_loss(model: nn.Module, batches: Batches, group: Group) -> float:
         >>> abs(both[0] - both[1]) < 1e-5
         True
     """
-    total, n, view = 0.0, 0.0, evaluation_view(model)
+    total, n = 0.0, 0.0
+    view: Any = evaluation_view(model)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a loader draws numbers even if it keeps the order
         for batch in batches:
             if batch:
