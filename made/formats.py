@@ -228,9 +228,9 @@ def subclass_named(base: type, name: str) -> Any:
         NameError: there is none.
 
     Example:
-        >>> subclass_named(Likelihood, "Poisson")
+        >>> subclass_named(Likelihood, "Nowhere")
         Traceback (most recent call last):
-        NameError: there is no Likelihood named 'Poisson' here: import the module that defines it, then try again
+        NameError: there is no Likelihood named 'Nowhere' here: import the module that defines it, then try again
     """
     found, derived = None, [base]
     while derived:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from made.checks import boolean, check_sizes, integer, is_integer, number, positive, tensor
+from made.checks import seed as as_seed
 from made.formats import Saved, check_complete, to_config
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
@@ -60,7 +61,7 @@ class Config:
             checked["n_masks"] = integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
         checked["context_features"] = integer("context_features", self.context_features, minimum=0)
         checked["dropout"] = number("dropout", self.dropout, minimum=0, below=1)
-        checked["seed"] = integer("seed", self.seed, minimum=-(2**63))
+        checked["seed"] = as_seed("seed", self.seed)
         for switch in ("direct", "residual", "mask_conditioning"):
             checked[switch] = boolean(switch, getattr(self, switch))
         for name, value in checked.items():

@@ -683,9 +683,9 @@ def test_a_model_is_made_where_pytorch_makes_things(model_file):
 def test_numbers_may_be_numpys(model_file):
     """What a grid search hands over becomes plain Python, so that it can be saved."""
     model = MADE(
-        np.int64(3), np.array([4, 5]), likelihood=made.MixtureOfGaussians(np.int32(2), np.float32(0.5)), n_masks=np.int64(2),
-        order="random", direct=np.bool_(True), residual=np.bool_(False), context_features=np.int8(1),
-        dropout=np.float32(0.25), mask_conditioning=np.bool_(False), seed=np.int64(3),
+        np.int64(3), np.array([4, 5]), likelihood=made.MixtureOfGaussians(np.int32(2), np.float32(0.5)),
+        n_masks=np.int64(2), order="random", direct=np.bool_(True), residual=np.bool_(False),
+        context_features=np.int8(1), dropout=np.float32(0.25), mask_conditioning=np.bool_(False), seed=np.int64(3),
     )  # fmt: skip
     plain = {type(v) for v in vars(model.config).values()}
     assert plain <= {int, float, bool, str, tuple, made.MixtureOfGaussians}
@@ -697,7 +697,8 @@ def test_numbers_may_be_numpys(model_file):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"n_masks": True}, "n_masks must be an int"), ({"context_features": True}, "context_features must be an int"),
-     ({"seed": True}, "seed must be an int"), ({"seed": 1.5}, "seed must be an int"), ({"hidden": (True,)}, "hidden must"),
+     ({"seed": True}, "seed must be an int"), ({"seed": 1.5}, "seed must be an int"),
+     ({"hidden": (True,)}, "hidden must"),
      ({"n_features": True}, "n_features must"), ({"dropout": True}, "dropout must be a number in"),
      ({"direct": 1}, "direct must be True or False, got 1"), ({"residual": "no"}, "residual must be True or False"),
      ({"mask_conditioning": None}, "mask_conditioning must be True or False")],

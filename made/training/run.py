@@ -129,6 +129,9 @@ class Run:
             "train": self.train.fingerprint(),
             "valid": None if self.valid is None else self.valid.fingerprint(),
         }
+        kinds = sorted({str(vars(m.likelihood)) for m in model.modules() if hasattr(m, "likelihood")})
+        if any("softplus" in kind or "columns" in kind for kind in kinds):  # whose raw outputs 0.1.0 took otherwise
+            self.settings["likelihoods"] = kinds
         self.history, self.best = History(), copy.deepcopy(model.state_dict())
         self.step = 0
         self.done, self.rows, self.total = 0, 0, 0.0  # batches, rows and loss of this epoch

@@ -276,3 +276,21 @@ def test_a_model_with_companion_weights_goes_on_from_a_checkpoint_of_0_1_0(tmp_p
     assert state["settings"]["model"].count("MaskedLinear(") == 3
     history = made.fit(Mortal(**options), TRAIN, VALID, **SETTINGS, checkpoint=path, resume=True)
     assert history == made.fit(Mortal(**options), TRAIN, VALID, **SETTINGS)
+
+
+def test_raw_outputs_that_meant_something_else_are_no_start(tmp_path):
+    """A checkpoint of 0.1.0 says nothing of likelihoods: its scales were exponentials, its columns padded."""
+    path = tmp_path / "run"
+    real = {"hidden": (4,), "likelihood": made.Gaussian()}
+    train = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    made.fit(made.MADE(3, **real), train, epochs=1, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match="belongs to another run: likelihoods was"):
+        made.fit(made.MADE(3, (4,), likelihood=made.Gaussian(0.5)), train, checkpoint=path, resume=True, progress=False)
+    state = checkpoints.read(path)
+    del state["settings"]["likelihoods"]
+    checkpoints.write(path, state)
+    with pytest.raises(ValueError, match="belongs to another run: likelihoods was None"):
+        made.fit(made.MADE(3, **real), train, checkpoint=path, resume=True, progress=False)
+    as_then = made.MADE(3, (4,), likelihood=made.Gaussian(scale_map="exp"))
+    history = made.fit(as_then, train, epochs=2, checkpoint=path, resume=True, progress=False)
+    assert len(history.train) == 2
