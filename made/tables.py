@@ -132,6 +132,7 @@ class Column(ABC):
     Attributes:
         name: of the column, for messages.
         kind: "binary", "categorical", "count", "real", or "constant".
+        levels: its values in order; none for a real column.
 
     Example:
         >>> column = Column.fit(Values.of(np.array(["red", "blue", "red"], dtype=object), "colour"), "colour")
@@ -143,6 +144,7 @@ class Column(ABC):
 
     name: Any
     kind: str
+    levels: tuple[Any, ...]
 
     @staticmethod
     def fit(
@@ -274,7 +276,7 @@ class RealColumn(Column):
             if width > 0:
                 break
         width = min(max(width or abs(centre) or 1.0, 4 * _TINY), _LARGEST)
-        return cls(name, "real", centre, width)
+        return cls(name, "real", (), centre, width)
 
     def likelihood(self, n_components: int) -> Likelihood:
         """A mixture of Gaussians."""
@@ -300,7 +302,8 @@ class RealColumn(Column):
         largest = _LARGEST / 2
         log_half = np.abs(z) / BEND - 1 + math.log(BEND) + math.log(self.width / 2)
         half = np.sign(z) * np.exp(np.minimum(log_half, math.log(largest)))
-        half = np.where(np.abs(z) > BEND, half, z * (self.width / 2)) + self.centre / 2
+        with np.errstate(over="ignore"):
+            half = np.where(np.abs(z) > BEND, half, z * (self.width / 2)) + self.centre / 2
         return 2 * np.clip(half, -largest, largest)
 
 
@@ -323,7 +326,6 @@ class Levels(Column):
     .. math:: \log P(\text{level } l) = \log p(l) + \log(1 - 10^{-6}), \qquad \log P(\text{other}) = \log 10^{-6}
 
     Attributes:
-        levels: the values, in order.
         usual: number of the level with most rows.
 
     Example:
@@ -334,7 +336,6 @@ class Levels(Column):
         array([False,  True])
     """
 
-    levels: tuple[Any, ...]
     usual: int
 
     @classmethod
@@ -501,7 +502,7 @@ class Table:
             for i, column in enumerate(_series(X))
         ]
 
-    def aligned(self, X: Any) -> Any:
+    def aligned(self, X: Any, name: str = "X") -> Any:
         """A DataFrame that lacks columns, or has them in another order, as one with all columns, unknown ones as NaN.
 
         Raises:
@@ -509,9 +510,11 @@ class Table:
         """
         if self.frame is None or not hasattr(X, "iloc"):
             return X
-        others = [name for name in X.columns if name not in self.frame.columns]
+        others = [column for column in X.columns if column not in self.frame.columns]
         if others:
-            raise ValueError(f"X must hold columns of the table in fit, got {others[0]!r}")
+            raise ValueError(
+                f"{name} must hold columns of the table in fit, {[*self.frame.columns]}, got {others[0]!r}"
+            )
         return X.reindex(columns=self.frame.columns)
 
     def encode(self, values: Sequence[Values]) -> Rows:
@@ -546,25 +549,41 @@ class Table:
         if values is not None:
             is_new = [bool(column.encode(v).unseen.any()) for column, v in zip(self.columns, values, strict=True)]
             columns = [_filled(drawn, known) for drawn, known in zip(columns, values, strict=True)]
+        return self.assemble(columns, range(len(columns)), index, is_new)
+
+    def assemble(
+        self, columns: Sequence[np.ndarray], numbers: Sequence[int], index: Any = None, is_new: Sequence[bool] = ()
+    ) -> Any:
+        """A table with some of the columns: a DataFrame or an array, as in ``fit``, and of its dtypes where they fit.
+
+        Args:
+            columns: their values.
+            numbers: which columns they are.
+            index: of the DataFrame.
+            is_new: which of them hold values that were never seen; default: none.
+        """
+        is_new = is_new or [False] * len(columns)
+        kinds = [self.columns[i].kind for i in numbers]
         if self.frame is None:
-            return self._array(columns, is_new)
+            return _array(columns, self.dtype, any(is_new) or "real" in kinds)
+        own = [self.frame.dtypes.iloc[i] for i in numbers]
         dtypes = [
-            object if new else float if column.kind == "real" else dtype
-            for new, column, dtype in zip(is_new, self.columns, self.frame.dtypes, strict=True)
+            object if new else float if kind == "real" else dtype
+            for new, kind, dtype in zip(is_new, kinds, own, strict=True)
         ]
         table = type(self.frame)(dict(enumerate(columns)), index=index).astype(dict(enumerate(dtypes)))
-        table.columns = self.frame.columns
+        table.columns = self.frame.columns[list(numbers)]
         return table
 
-    def _array(self, columns: list[np.ndarray], is_new: list[bool]) -> np.ndarray:
-        """Columns as an array: of the dtype in ``fit`` if that can hold them, else of floats or objects."""
-        if self.dtype.kind in "biuf" and all(column.dtype.kind in "biuf" for column in columns):
-            holds = not any(is_new) and all(column.kind != "real" for column in self.columns)
-            return np.column_stack(columns).astype(self.dtype if holds else float)
-        table = np.empty((len(columns[0]), len(columns)), dtype=object)
-        for i, column in enumerate(columns):
-            table[:, i] = column.tolist()
-        return table if self.dtype.kind == "O" else table.astype(str)
+
+def _array(columns: Sequence[np.ndarray], dtype: np.dtype, as_floats: bool) -> np.ndarray:
+    """Columns as an array of this dtype; of floats, or of objects, if it could not hold them."""
+    if dtype.kind in "biuf" and all(column.dtype.kind in "biuf" for column in columns):
+        return np.column_stack(columns).astype(float if as_floats else dtype)
+    table = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for i, column in enumerate(columns):
+        table[:, i] = column.tolist()
+    return table if dtype.kind == "O" else table.astype(str)
 
 
 def _series(X: Any) -> Iterator[Any]:
