@@ -26,7 +26,8 @@ __all__ = ["Column", "Known", "MADEDensity", "Question"]
 
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
-_N_DRAWS = 200  # per row, for the mean of a real target
+_START = 0.1  # the output weights' share of their usual size when training starts
+_NODES = 40  # for the mean of a real target
 _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
 
@@ -40,6 +41,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     bent far out (u), and densities are those of x in its own units. Any other column has levels; a value that is none
     of them was never seen. All such values of a column together have the probability 1e-6. A row with one counts as if
     it were missing for the rest of the row (with n_masks=1, as if it were the most frequent level).
+
+    Training starts near the distribution of each column by itself, with the components of a mixture at its quantiles.
 
     An order-agnostic model (``n_masks=None``) also takes rows with missing values: NaN, None or pandas' NA. It learns
     from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
@@ -187,6 +190,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             dropout=self.dropout,
             seed=seed,
         )
+        self._start(model, rows.x[train.numpy()])
         x = torch.from_numpy(rows.x).to(torch.get_default_dtype())
         history = fit(
             Known(model) if rows.missing.any() else model,
@@ -201,6 +205,17 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             progress=False,
         )
         return model.double(), history
+
+    def _start(self, model: MADE, x: np.ndarray) -> None:
+        """Let every variable start at about its own distribution in the training rows, whatever is before it."""
+        starts = []
+        for i, z in zip(self.table_.variables, x.T, strict=True):
+            known = z[~np.isnan(z)]
+            starts.append(self.columns_[i].start(known if len(known) else np.zeros(1), self.n_components))
+        with torch.no_grad():
+            model.output.bias.copy_(torch.from_numpy(np.concatenate(starts)))
+            for layer in filter(None, (model.output, model.direct)):
+                layer.weight.mul_(_START)
 
     # ---- score ------------------------------------------------------------------------------------------------------
 
@@ -227,12 +242,13 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
         Returns:
             Without a target 1 for each row, -1 for an outlier, shape (N,). For a column its values, shape (N,): the
-            most probable level, or the mean of a real column, by 200 draws that are the same at every call. For a list
-            of columns a table of them, with the most probable combination of all those that are not real.
+            most probable level, or the mean of a real column, in which values beyond those of the training rows count
+            as the nearest of them: far tails are not known well enough to be averaged. For a list of columns a table
+            of them, with the mean of each that is real and the most probable combination of all others.
 
         Raises:
             ValueError: there is no such column, or, with n_masks=1, anything but the targets is missing, or a real
-                target is not the last column of those that are not constant.
+                target is not the last column of those that are not constant, and asked for alone.
 
         Example:
             >>> X = np.array([[0, 0], [1, 1]] * 50)
@@ -477,8 +493,11 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         variables = [self.table_.variables.index(i) for i in targets if i in self.table_.variables]
         if not variables:
             return np.ones((len(question.rows.x), 1))
-        batches = self._conditions(question.rows).split(max(1, _BATCH // S))
-        return torch.cat([conditional(self.model_, x, variables).logits.exp() for x in batches]).numpy()
+        parts = [np.empty((0, S))]
+        for x in self._conditions(question.rows).split(max(1, _BATCH // S)):
+            given: Any = conditional(self.model_, x, variables)
+            parts.append(given.probs.numpy())
+        return np.concatenate(parts)
 
     def _modes(self, question: Question) -> dict[int, np.ndarray]:
         """The values of the most probable combination of all targets that have levels, by column."""
@@ -492,12 +511,17 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _means(self, question: Question) -> dict[int, np.ndarray]:
         """The mean of every real target, by column."""
         targets = [i for i in question.targets if not self.columns_[i].levels]
-        generator, parts = torch.Generator().manual_seed(0), []
-        for x in self._conditions(question.rows).split(_BATCH // _N_DRAWS) if targets else ():
-            drawn = self._draw(x, _N_DRAWS, generator)
-            columns = [self.columns_[i].decode(drawn[..., self.table_.variables.index(i)]) for i in targets]
-            parts.append([(column / _N_DRAWS).sum(0) for column in columns])
-        return {i: np.concatenate([part[k] for part in parts]) for k, i in enumerate(targets)}
+        x = self._conditions(question.rows)
+        means = {}
+        for i in targets:
+            variable, column = self.table_.variables.index(i), self.columns_[i]
+            if self._one_order and (x[:, :variable].isnan().any() or not x[:, variable:].isnan().all()):
+                raise ValueError(
+                    f"target {column.name!r}, a real column that is not the last one, needs {_MANY_ORDERS}"
+                )
+            parts = [_mean(conditional(self.model_, rows, variable), column) for rows in x.split(_BATCH // 10)]
+            means[i] = np.concatenate([np.empty(0), *parts])
+        return means
 
     def _labelled(self, p: np.ndarray, labels: list[Any], names: list[Any], index: Any) -> Any:
         """Probabilities with their levels as columns, if the model was fitted on a DataFrame."""
@@ -508,6 +532,16 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         if labels:
             table.columns.names = names
         return table
+
+
+def _mean(mixture: Any, column: Any) -> np.ndarray:
+    """Mean of a real column whose variable is a mixture of (mixtures of) normals, shape (N,), by Gauss's quadrature."""
+    if hasattr(mixture, "component_distribution"):
+        weights = mixture.mixture_distribution.probs.numpy()
+        return (weights * _mean(mixture.component_distribution, column)).sum(-1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    values = column.decode((mixture.loc.unsqueeze(-1) + mixture.scale.unsqueeze(-1) * torch.from_numpy(nodes)).numpy())
+    return (values.clip(column.lowest, column.highest) * (weights / weights.sum())).sum(-1)
 
 
 class Question(NamedTuple):
