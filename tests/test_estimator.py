@@ -589,6 +589,8 @@ def test_what_was_never_seen_scores_low_and_is_kept(n_masks):
 
 def test_the_rest_of_a_row_with_a_value_never_seen():
     frame = table()[["real", "flag", "thing"]]
+    frame["flag"] = ~frame["flag"]
+    assert frame["flag"].mean() > 0.5  # so the usual level is not the first one
     never = math.log(UNSEEN)
     fitted = density(n_masks=None).fit(frame)
     expected = fitted.score_samples(frame.astype(object).assign(thing=None)) + never

@@ -309,6 +309,8 @@ def test_names_and_row_numbers_are_refused_unless_insisted_on():
         Table.fit(names)
     assert len(Table.fit(names, {"who": "categorical"}).columns[0].levels) == 101
     assert Table.fit(names.iloc[:50]).columns[0].kind == "categorical"
+    with pytest.raises(ValueError, match="column 'who' holds 51 different"):
+        Table.fit(names.iloc[:51])
     half = pd.DataFrame({"who": [f"person {i // 2}" for i in range(200)]})
     assert Table.fit(half).columns[0].kind == "categorical"
     with pytest.raises(ValueError, match="column 'who' holds"):
