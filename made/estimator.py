@@ -1,45 +1,59 @@
-"""A table in, densities out: MADE as a scikit-learn density estimator and outlier detector."""
+"""A table in, answers out: MADE as a scikit-learn density estimator and outlier detector for any table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Collection, Mapping, Sequence
+from itertools import product
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from made.ensemble import impute, marginal_log_prob, prefix_log_prob
-from made.likelihoods import Bernoulli, Categorical, Columns, Likelihood, MixtureOfGaussians
+from made.checks import integer
+from made.ensemble import Mixture, impute, marginal_log_prob, members_of
 from made.model import MADE
+from made.queries import Disagreement, conditional, disagreement
+from made.tables import Column, Rows, Table, Values
 from made.training import fit
 
-__all__ = ["Column", "Known", "MADEDensity"]
+__all__ = ["Column", "Known", "MADEDensity", "Question"]
 
-_KINDS = ("auto", "binary", "categorical", "real")
+_BATCH = 10_000  # rows, or states of rows, that are scored at a time
+_MOST_STATES = 10_000  # combinations of the levels of several targets
+_START = 0.1  # the output weights' share of their usual size when training starts
+_NODES = 40  # for the mean of a real target
+_MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
 
 class MADEDensity(OutlierMixin, BaseEstimator):
-    r"""Density of the rows of a table whose columns are real, binary or categorical, by a MADE.
+    r"""Density of the rows of any table, by a MADE: what is usual, what is missing, what follows from what.
 
-    .. math:: \log p(x) = \log p_{\text{MADE}}(z) - \sum_{i \text{ real}} \log s_i, \qquad z_i = (x_i - m_i) / s_i
+    .. math:: \log p(x) = \log p_{\text{MADE}}(u(x)) + \sum_{i \text{ real}} \log u_i'(x_i)
+        + \sum_{i \text{ not real}} \log (1 - 10^{-6})
 
-    Real columns are standardised to z, and the densities are those of x in its own units. Categories are numbered.
+    Columns become variables as :class:`made.tables.Table` says. Real columns are scaled by median and quartiles and
+    bent far out (u), and densities are those of x in its own units. Any other column has levels; a value that is none
+    of them was never seen. All such values of a column together have the probability 1e-6. A row with one counts as if
+    it were missing for the rest of the row (with n_masks=1, as if it were the most frequent level).
+
+    Training starts near the distribution of each column by itself, with the components of a mixture at its quantiles.
+
     An order-agnostic model (``n_masks=None``) also takes rows with missing values: NaN, None or pandas' NA. It learns
-    from what each row holds, without filling anything in, and scores a row by the marginal of what is known of it.
-    Such scores are of fewer variables, hence not comparable with those of complete rows.
+    from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
+    it, under an order with that first. Such scores are of fewer variables, hence not comparable with those of complete
+    rows.
 
     Args:
         hidden: widths of the hidden layers.
-        kinds: "auto", "binary", "categorical" or "real", for all columns or a list of them. "auto" takes numbers as
-            real, but numbers that are all 0 or 1 as binary, and anything else (a pandas column of dtype object or
-            category in any case) as categorical. A pandas category dtype says which categories there are, seen or not.
-        n_components: number of Gaussians in the conditional of a real variable.
+        kinds: "auto", "binary", "categorical", "count" or "real", for all columns, a list with one for each, or a dict
+            by the column's name (its number for an array), in which the others are "auto".
+        n_components: number of Gaussians in the conditional of a real variable, and of logistics in that of a count.
         n_masks: 1 trains one model with the order of the columns; None, or a number, trains under random orders.
         residual: every hidden layer after the first adds to the one before it.
         dropout: probability that a hidden unit is dropped in training.
@@ -49,22 +63,26 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         weight_decay: decoupled weight decay.
         validation_fraction: share of the rows, in [0, 1), that is set aside to stop early; 0 for no early stopping.
         patience: stop after this many epochs without a lower validation loss.
+        n_models: number of models whose probabilities are averaged. With several, each has its own share of all rows
+            for early stopping and trains on the others, unless ``validation_fraction`` is 0.
         contamination: share of the training rows, in (0, 0.5], to call outliers.
         random_state: an int for the same result at every call, of ``sample`` and ``impute`` too; a RandomState to go
             on drawing from; None for something new every time. No global generator is used.
 
     Attributes:
-        model_: the trained MADE, in double precision; its variables are the columns, standardised or numbered.
-        columns_: for every column of the table a :class:`Column`: how it becomes a variable, and back.
-        history_: losses of the training, in nats per row of variables.
+        table_: the :class:`made.tables.Table`: how each column becomes a variable, and back.
+        columns_: its columns, each a :class:`made.tables.Column`.
+        model_: the trained MADE, or :class:`made.Mixture` of several, in double precision. Its variables are the
+            columns that are not constant. None if all are.
+        history_: losses of the training in nats per row of variables; a list of them for several models.
         offset_: the score below which a row is an outlier.
-        frame_: the DataFrame in ``fit`` without its rows, or None for an array.
         n_features_in_: number of columns.
         feature_names_in_: their names, if the table had names.
 
     Raises:
-        ValueError: a parameter is out of range, or X has missing values and the model one order, a value not seen in
-            ``fit``, an infinite value, or a column with no value at all; the message names it.
+        ValueError: a parameter is out of range, or X has missing values and the model one order, a column that is not
+            what its kind says, dates, texts that look like names, an infinite value, or a column with no value at all;
+            the message names the column.
 
     Example:
         >>> X = np.random.RandomState(0).normal([170.0, 70.0], [8.0, 12.0], (200, 2))
@@ -79,7 +97,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         self,
         hidden: Sequence[int] = (100,),
         *,
-        kinds: str | Sequence[str] = "auto",
+        kinds: str | Sequence[str] | Mapping[Any, str] = "auto",
         n_components: int = 5,
         n_masks: int | None = 1,
         residual: bool = False,
@@ -90,6 +108,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         weight_decay: float = 0.0,
         validation_fraction: float = 0.1,
         patience: int = 20,
+        n_models: int = 1,
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -105,42 +124,78 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.n_models = n_models
         self.contamination = contamination
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
-        """Whether missing values are welcome."""
+        """Strings are welcome, and missing values, too, if the model knows many orders."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.n_masks != 1
+        tags.input_tags.allow_nan = not self._one_order
+        tags.input_tags.string = True
         return tags
+
+    # ---- learn ------------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> MADEDensity:
         """Learn the density of the rows of X, a DataFrame or an array (N, D); y is ignored."""
-        if not (0 < self.contamination <= 0.5 and 0 <= self.validation_fraction < 1):
-            got = f"got {self.contamination!r} and {self.validation_fraction!r}"
+        self._check_parameters()
+        X, generator = self._checked(X, reset=True), self._generator()
+        folds = self._folds(len(X), generator)
+        self.table_ = Table.fit(X, self.kinds, folds[0][0].numpy() if len(folds) == 1 else slice(None))
+        self.columns_ = self.table_.columns
+        rows = self._encode(X)[1]
+        trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
+        models, histories = [model for model, _ in trained], [history for _, history in trained]
+        self.model_: Any = None if not models else models[0] if len(models) == 1 else Mixture(models)
+        self.history_ = histories[0] if len(folds) == 1 and histories else histories
+        self.offset_ = np.percentile(self._log_prob(rows), 100 * self.contamination)
+        return self
+
+    def _check_parameters(self) -> None:
+        """Refuse those that nothing else checks under the name the user knows."""
+        numbers = self.contamination, self.validation_fraction
+        if any(not isinstance(number, Real) or isinstance(number, bool) for number in numbers) or not (
+            0 < self.contamination <= 0.5 and 0 <= self.validation_fraction < 1
+        ):
+            got = f"got {numbers[0]!r} and {numbers[1]!r}"
             raise ValueError(f"contamination must be in (0, 0.5] and validation_fraction in [0, 1), {got}")
-        rows, missing = self._check(X, reset=True)
-        self.frame_ = X.iloc[:0] if hasattr(X, "iloc") else None
-        self.columns_ = self._fit_columns(rows, missing)
-        generator = self._generator()
-        seed = generator.initial_seed()
+        integer("n_components", self.n_components, minimum=1)
+        integer("n_models", self.n_models, minimum=1)
+        if self.n_masks is not None:
+            integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
+
+    def _folds(self, n: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """Training and validation rows of each model: a share of the rows, or each of them once, as validation."""
+        rows = torch.randperm(n, generator=generator)
+        n_models = int(self.n_models)
+        if n_models > 1 and self.validation_fraction > 0:
+            if n_models > n:
+                raise ValueError(f"n_models must be at most the number of rows, {n}, got {n_models}")
+            parts = rows.tensor_split(n_models)
+            return [(torch.cat(parts[:k] + parts[k + 1 :]), parts[k]) for k in range(n_models)]
+        n_valid = int(self.validation_fraction * n)
+        return [(rows[n_valid:], rows[:n_valid])] * n_models
+
+    def _train(self, rows: Rows, train: Tensor, valid: Tensor, generator: torch.Generator) -> tuple[MADE, Any]:
+        """One model and the history of its training."""
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
         model = MADE(
-            len(self.columns_),
+            len(self.table_.variables),
             self.hidden,
-            likelihood=Columns([column.likelihood(self.n_components) for column in self.columns_]),
-            order="natural" if self.n_masks == 1 else "random",
+            likelihood=self.table_.likelihood(self.n_components),
+            order="natural" if self._one_order else "random",
             n_masks=self.n_masks,
             residual=self.residual,
             dropout=self.dropout,
             seed=seed,
         )
-        x = self._encode(rows, missing).to(torch.get_default_dtype())
-        x = x[torch.randperm(len(rows), generator=generator)]
-        n_valid = int(self.validation_fraction * len(x))
-        self.history_ = fit(
-            Known(model) if missing.any() else model,
-            x[n_valid:],
-            x[:n_valid] if n_valid else None,
+        self._start(model, rows.x[train.numpy()])
+        x = torch.from_numpy(rows.x).to(torch.get_default_dtype())
+        history = fit(
+            Known(model) if rows.missing.any() else model,
+            x[train],
+            x[valid] if len(valid) else None,
             epochs=self.epochs,
             batch_size=self.batch_size,
             lr=self.lr,
@@ -149,17 +204,24 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             seed=seed,
             progress=False,
         )
-        self.model_ = model.double()
-        self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
-        return self
+        return model.double(), history
+
+    def _start(self, model: MADE, x: np.ndarray) -> None:
+        """Let every variable start at about its own distribution in the training rows, whatever is before it."""
+        starts = []
+        for i, z in zip(self.table_.variables, x.T, strict=True):
+            known = z[~np.isnan(z)]
+            starts.append(self.columns_[i].start(known if len(known) else np.zeros(1), self.n_components))
+        with torch.no_grad():
+            model.output.bias.copy_(torch.from_numpy(np.concatenate(starts)))
+            for layer in filter(None, (model.output, model.direct)):
+                layer.weight.mul_(_START)
+
+    # ---- score ------------------------------------------------------------------------------------------------------
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of each row in nats, in the units of X: shape (N,)."""
-        x = self._encode(*self._check(X))
-        with torch.no_grad():
-            log_prob = torch.cat([marginal_log_prob(self.model_, batch) for batch in x.split(10_000)])
-        log_scales = np.array([column.log_scale for column in self.columns_])
-        return log_prob.numpy() - ~np.isnan(x.numpy()) @ log_scales
+        """Log-density of what is known of each row in nats, in the units of X: shape (N,)."""
+        return self._log_prob(self._encode(X)[1])
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of the rows in nats; y is ignored."""
@@ -169,23 +231,185 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         """Log-density above the one that separates outliers: negative for outliers, shape (N,)."""
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
-        """1 for each row, -1 for an outlier: shape (N,)."""
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+    # ---- ask --------------------------------------------------------------------------------------------------------
 
-    def sample(self, n_samples: int = 1) -> Any:
-        """Draw rows: a table like the one in ``fit``, in which real columns are floats."""
-        check_is_fitted(self)
-        return self._table(self._decode(self.model_.sample(n_samples, generator=self._generator())))
+    def predict(self, X: Any, target: Any = None) -> Any:
+        """Without a target whether each row is usual; with one, its most probable or its mean value.
 
-    def impute(self, X: Any) -> Any:
-        """Fill in what is missing with one draw from its conditional given all that is known of the row.
+        Args:
+            X: a DataFrame or an array. Values of the targets are not looked at, and a DataFrame may lack them.
+            target: None; a column by its name (its number in an array); or a list of columns.
 
-        The draws of different rows are independent: repeat a row in X to complete it several times.
+        Returns:
+            Without a target 1 for each row, -1 for an outlier, shape (N,). For a column its values, shape (N,): the
+            most probable level, or the mean of a real column, in which values beyond those of the training rows count
+            as the nearest of them: far tails are not known well enough to be averaged. For a list of columns a table
+            of them, with the mean of each that is real and the most probable combination of all others.
+
+        Raises:
+            ValueError: there is no such column, or, with n_masks=1, anything but the targets is missing, or a real
+                target is not the last column of those that are not constant, and asked for alone.
+
+        Example:
+            >>> X = np.array([[0, 0], [1, 1]] * 50)
+            >>> density = MADEDensity((8,), epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> density.predict([[0, 1], [1, 0]], target=1)
+            array([0, 1])
         """
-        rows, missing = self._check(X)
-        drawn = self._decode(impute(self.model_, self._encode(rows, missing), generator=self._generator())[0])
-        return self._table(np.where(missing, drawn, rows), X.index if hasattr(X, "iloc") else None)
+        check_is_fitted(self)
+        if target is None:
+            return np.where(self.decision_function(X) >= 0, 1, -1)
+        question = self._ask(X, target)
+        predicted = self._modes(question) | self._means(question)
+        columns = [predicted[i] for i in question.targets]
+        return (
+            self.table_.assemble(columns, question.targets, question.index) if isinstance(target, list) else columns[0]
+        )
+
+    def predict_proba(self, X: Any, target: Any = None) -> Any:
+        """Probability of every level of a column, or of every combination of several columns' levels.
+
+        Values of the targets are not looked at, and a DataFrame may lack them. What is known of the other columns is
+        conditioned on. That a value was never seen is no level: the probabilities are those of the levels, given that
+        it is one of them, and sum to 1.
+
+        Args:
+            X: a DataFrame or an array.
+            target: a column by its name (its number in an array); a list of columns; or None for every column that is
+                not real, each given all the others, side by side.
+
+        Returns:
+            Shape (N, k): a DataFrame, whose columns are the levels (tuples of them for several targets; pairs of name
+            and level without a target), if the model was fitted on one, else an array. The levels are in the order of
+            ``columns_[i].levels``, combinations in counting order: the last target is the fastest.
+
+        Raises:
+            ValueError: there is no such column, it is real, there are too many combinations, or, with n_masks=1,
+                anything but the targets is missing.
+
+        Example:
+            >>> X = np.array([[0, 0], [1, 1]] * 50)
+            >>> density = MADEDensity((8,), epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> density.predict_proba([[0, 1], [1, 0]], target=1).round(1)
+            array([[1., 0.], [0., 1.]])
+        """
+        check_is_fitted(self)
+        if target is None:
+            return self._every_level(X)
+        question = self._ask(X, target)
+        labels: list[Any] = list(product(*(self.columns_[i].levels for i in question.targets)))
+        if len(question.targets) == 1:
+            labels = [label for (label,) in labels]
+        names = [self.columns_[i].name for i in question.targets]
+        return self._labelled(self._joint(question, question.targets), labels, names, question.index)
+
+    def _every_level(self, X: Any) -> Any:
+        """Probabilities of the levels of every column given all others, side by side."""
+        parts, labels = [np.empty((len(self._encode(X)[1].x), 0))], []
+        for i, column in enumerate(self.columns_):
+            if column.levels:
+                parts.append(self._joint(Question([i], self._encode(X, [i])[1], None), [i]))
+                labels += [(column.name, level) for level in column.levels]
+        index = X.index if hasattr(X, "iloc") else None
+        return self._labelled(np.hstack(parts), labels, ["column", "level"], index)
+
+    def disagreement(self, X: Any, target: Any = None, n_orders: int = 10) -> Disagreement:
+        """How far the orders of the model disagree on the same question: an any-order network may contradict itself.
+
+        Args:
+            X: a DataFrame or an array.
+            target: None for the log-probability of what is known; else as in :meth:`predict_proba`.
+            n_orders: number of random orders, at least 2.
+
+        Returns:
+            :class:`made.Disagreement`: the answers of every order, and their spread for each row: in nats without a
+            target, else the mean total variation distance from their average.
+
+        Raises:
+            ValueError: as in :meth:`predict_proba`, or the model has one order.
+
+        Example:
+            >>> X = np.array([[0, 0], [1, 1]] * 50)
+            >>> density = MADEDensity((8,), n_masks=None, epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> density.disagreement(X[:5], target=1).spread.shape
+            torch.Size([5])
+        """
+        check_is_fitted(self)
+        if self._one_order:
+            raise ValueError(f"disagreement needs {_MANY_ORDERS}")
+        if self.model_ is None:
+            raise ValueError("disagreement needs a column that is not constant, got none")
+        if target is None:
+            return disagreement(self.model_, self._conditions(self._encode(X)[1]), None, n_orders)
+        question = self._ask(X, target)
+        targets = [self.table_.variables.index(i) for i in question.targets if i in self.table_.variables]
+        if len(targets) < len(question.targets) or any(not self.columns_[i].levels for i in question.targets):
+            raise ValueError(f"target must be columns that are neither real nor constant, got {target!r}")
+        return disagreement(self.model_, self._conditions(question.rows), targets, n_orders)
+
+    # ---- draw -------------------------------------------------------------------------------------------------------
+
+    def sample(self, n_samples: int = 1, given: Any = None) -> Any:
+        """Draw rows: a table like the one in ``fit``, in which real columns are floats.
+
+        Args:
+            n_samples: number of rows.
+            given: what is known of them: a DataFrame, which may lack columns, or an array with NaN. One row for all
+                samples alike, or one for each.
+
+        Raises:
+            ValueError: ``given`` has another number of rows, or, with n_masks=1, what is known does not come first.
+
+        Example:
+            >>> X = np.array([[0, 0], [1, 1]] * 50)
+            >>> density = MADEDensity((8,), epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> density.sample(3, given=[[1, np.nan]])
+            array([[1, 1], [1, 1], [1, 1]])
+        """
+        check_is_fitted(self)
+        n_samples, generator = integer("n_samples", n_samples, minimum=0), self._generator()
+        if given is None:
+            x = torch.full((n_samples, len(self.table_.variables)), torch.nan, dtype=torch.float64)
+            return self.table_.build(self._draw(x, 1, generator)[0])
+        X = self._checked(self.table_.aligned(given, "given"))
+        if len(X) not in (1, n_samples):
+            raise ValueError(f"given must have one row, or n_samples = {n_samples}, got {len(X)}")
+        rows = np.zeros(n_samples, int) if len(X) == 1 else np.arange(n_samples)
+        values = [Values(column.values[rows], column.missing[rows]) for column in self.table_.values(X)]
+        x = self._draw(self._conditions(self.table_.encode(values)), 1, generator)[0]
+        return self.table_.build(x, values)
+
+    def impute(self, X: Any, n_draws: int | None = None) -> Any:
+        """Fill in what is missing with draws from its conditional given all that is known of the row.
+
+        Args:
+            X: a DataFrame or an array. What is known stays as it is, whether seen before or not.
+            n_draws: how many times.
+
+        Returns:
+            A table like the one in ``fit``, in which real columns are floats; with n_draws a list of them.
+
+        Raises:
+            ValueError: with n_masks=1, a value is missing.
+
+        Example:
+            >>> X = np.array([[0, 0], [1, 1]] * 50)
+            >>> density = MADEDensity((8,), n_masks=None, epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> [whole.tolist() for whole in density.impute([[1, np.nan]], n_draws=2)]
+            [[[1, 1]], [[1, 1]]]
+        """
+        n = integer("n_draws", 1 if n_draws is None else n_draws, minimum=1, otherwise=", or None")
+        values, rows = self._encode(X)
+        drawn = self._draw(self._conditions(rows), n, self._generator())
+        index = X.index if hasattr(X, "iloc") else None
+        tables = [self.table_.build(x, values, index) for x in drawn]
+        return tables[0] if n_draws is None else tables
+
+    # ---- what all of these share ------------------------------------------------------------------------------------
+
+    @property
+    def _one_order(self) -> bool:
+        return self.n_masks is not None and self.n_masks == 1
 
     def _generator(self) -> torch.Generator:
         """A generator that follows from ``random_state``."""
@@ -193,128 +417,145 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         state = check_random_state(fresh if self.random_state is None else self.random_state)
         return torch.Generator().manual_seed(int(state.randint(2**31 - 1)))
 
-    def _check(self, X: Any, reset: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as an array, of objects if X is a DataFrame, and what is missing in them."""
-        if hasattr(X, "iloc"):
-            X = X.astype(object).where(X.notna(), np.nan)
-        rows = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
-        missing = (rows != rows) | (rows == None)  # noqa: E711
-        if missing.any() and self.n_masks == 1:
-            raise ValueError("X contains NaN, which needs a model that knows many orders: set n_masks=None")
-        return rows, missing
+    def _checked(self, X: Any, reset: bool = False) -> Any:
+        """X as a DataFrame or an array with the right columns."""
+        if not hasattr(X, "iloc"):
+            return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset and 0 in X.shape:
+            raise ValueError(f"X must have at least one row and one column, got shape={X.shape}")
+        return X
 
-    def _name(self, i: int) -> str:
-        """A column by its name or number, for messages."""
-        return f"column {getattr(self, 'feature_names_in_', range(self.n_features_in_))[i]!r}"
+    def _encode(self, X: Any, ignored: Collection[int] = ()) -> tuple[list[Values], Rows]:
+        """Values of the table, and rows of the model; a model with one order takes no missing ones but the ignored."""
+        check_is_fitted(self, "table_")
+        values = self.table_.values(self._checked(X), ignored)
+        for i, column in enumerate(values):
+            if self._one_order and i not in ignored and column.missing.any():
+                raise ValueError(f"X contains NaN, in column {self.columns_[i].name!r}: that needs {_MANY_ORDERS}")
+        return values, self.table_.encode(values)
 
-    def _fit_columns(self, rows: np.ndarray, missing: np.ndarray) -> list[Column]:
-        """Decide what every column is, and how its values become those of a variable."""
-        D = rows.shape[1]
-        kinds = [self.kinds] * D if isinstance(self.kinds, str) else list(self.kinds)
-        if len(kinds) != D or not set(kinds) <= set(_KINDS):
-            raise ValueError(f"kinds must be one of {_KINDS}, or one for each of {D} columns, got {self.kinds!r}")
-        columns = []
-        for i, kind in enumerate(kinds):
-            values = rows[~missing[:, i]][:, [i]]
-            if not len(values):
-                raise ValueError(f"{self._name(i)} must hold at least one value, got only missing ones")
-            dtype = None if self.frame_ is None else self.frame_.dtypes.iloc[i]
-            column = Column.fit(values, kind, dtype)
-            if kind == "binary" and column.n_categories > 2:
-                raise ValueError(f"{self._name(i)} must hold two values to be binary, got {column.n_categories}")
-            columns.append(column)
-        return columns
+    def _conditions(self, rows: Rows) -> Tensor:
+        """Rows of the model, NaN where nothing is known; in a model with one order the usual level if it is unseen."""
+        x, unseen = torch.from_numpy(rows.x), torch.from_numpy(rows.unseen)
+        usual = [getattr(self.columns_[i], "usual", 0) for i in self.table_.variables]
+        return torch.where(unseen, torch.tensor(usual, dtype=x.dtype), x) if self._one_order else x
 
-    def _encode(self, rows: np.ndarray, missing: np.ndarray) -> Tensor:
-        """Rows of the table to rows of the model, NaN where a value is missing."""
+    def _log_prob(self, rows: Rows) -> np.ndarray:
+        """Log-density of what is known of each row, shape (N,)."""
+        if self.model_ is None:
+            return rows.log_factor
+        batches = zip(self._conditions(rows).split(_BATCH), torch.from_numpy(rows.unseen).split(_BATCH), strict=True)
+        with torch.no_grad():
+            ask = self._log_prob_in_order if self._one_order else lambda x, _: marginal_log_prob(self.model_, x)
+            return torch.cat([ask(x, unseen) for x, unseen in batches]).numpy() + rows.log_factor
+
+    def _log_prob_in_order(self, x: Tensor, unseen: Tensor) -> Tensor:
+        """Log-probability of each row but for the factors of what is unseen, which stands for nothing in it."""
+        scores = []
+        for model in members_of(self.model_):
+            conditionals = model.likelihood.log_conditionals(model(x), x)
+            scores.append(torch.where(unseen, 0.0, conditionals).sum(1))
+        return torch.stack(scores).logsumexp(0) - math.log(len(scores))
+
+    def _draw(self, x: Tensor, n: int, generator: torch.Generator) -> np.ndarray:
+        """Rows of the model with NaN filled in n times: (N, V) to (n, N, V)."""
+        known = ~x.isnan()
+        if self._one_order and (known[:, 1:] & ~known[:, :-1]).any():
+            raise ValueError(
+                f"what is known must be the first columns of the table, anything else needs {_MANY_ORDERS}"
+            )
+        if known.all():
+            return x.expand(n, *x.shape).numpy()
+        return impute(self.model_, x, n, generator).numpy()
+
+    def _ask(self, X: Any, target: Any) -> Question:
+        """What is asked for, given what is known of X."""
         check_is_fitted(self)
-        x = np.hstack([column.coder.transform(rows[:, [i]]) for i, column in enumerate(self.columns_)]).astype(float)
-        for row, i in np.argwhere(np.isnan(x) & ~missing):
-            raise ValueError(f"{self._name(i)} must hold values known from fit, got {rows[row, i]!r}")
-        return torch.from_numpy(x)
+        names = target if isinstance(target, list) else [target]
+        targets = [self.table_.index(name) for name in names]
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"target must be a column or a list of different ones, got {target!r}")
+        X = self.table_.aligned(X)
+        return Question(targets, self._encode(X, targets)[1], X.index if hasattr(X, "iloc") else None)
 
-    def _decode(self, x: Tensor) -> np.ndarray:
-        """Rows of the model to rows of the table."""
-        variables = np.hsplit(x.numpy(), x.shape[1])
-        return np.hstack([column.decode(z) for column, z in zip(self.columns_, variables, strict=True)])
+    def _joint(self, question: Question, targets: list[int]) -> np.ndarray:
+        """Probability of every combination of levels in every row, shape (N, S)."""
+        for i in targets:
+            if not self.columns_[i].levels:
+                name = self.columns_[i].name
+                instead = "predict for its mean, impute(n_draws) for draws, or score_samples for its density"
+                raise ValueError(f"target {name!r} is real, so its values have no probabilities: use {instead}")
+        sizes = [len(self.columns_[i].levels) for i in targets]
+        S = math.prod(sizes)
+        if S > _MOST_STATES:
+            raise ValueError(f"target must have at most {_MOST_STATES} combinations of levels, got {S}")
+        variables = [self.table_.variables.index(i) for i in targets if i in self.table_.variables]
+        if not variables:
+            return np.ones((len(question.rows.x), 1))
+        parts = [np.empty((0, S))]
+        for x in self._conditions(question.rows).split(max(1, _BATCH // S)):
+            given: Any = conditional(self.model_, x, variables)
+            parts.append(given.probs.numpy())
+        return np.concatenate(parts)
 
-    def _table(self, rows: np.ndarray, index: Any = None) -> Any:
-        """Rows as a table of the form that ``fit`` was given."""
-        if self.frame_ is None:
-            return rows
-        table = type(self.frame_)(rows, index, self.frame_.columns)
-        dtypes = {}
-        for (name, dtype), column in zip(self.frame_.dtypes.items(), self.columns_, strict=True):
-            dtypes[name] = dtype if column.n_categories else float
-        return table.astype(dtypes)
+    def _modes(self, question: Question) -> dict[int, np.ndarray]:
+        """The values of the most probable combination of all targets that have levels, by column."""
+        targets = [i for i in question.targets if self.columns_[i].levels]
+        if not targets:
+            return {}
+        best = self._joint(question, targets).argmax(1)
+        codes = np.unravel_index(best, [len(self.columns_[i].levels) for i in targets])
+        return {i: self.columns_[i].decode(np.asarray(code)) for i, code in zip(targets, codes, strict=True)}
+
+    def _means(self, question: Question) -> dict[int, np.ndarray]:
+        """The mean of every real target, by column."""
+        targets = [i for i in question.targets if not self.columns_[i].levels]
+        x = self._conditions(question.rows)
+        means = {}
+        for i in targets:
+            variable, column = self.table_.variables.index(i), self.columns_[i]
+            if self._one_order and (x[:, :variable].isnan().any() or not x[:, variable:].isnan().all()):
+                raise ValueError(
+                    f"target {column.name!r}, a real column that is not the last one, needs {_MANY_ORDERS}"
+                )
+            parts = [_mean(conditional(self.model_, rows, variable), column) for rows in x.split(_BATCH // 10)]
+            means[i] = np.concatenate([np.empty(0), *parts])
+        return means
+
+    def _labelled(self, p: np.ndarray, labels: list[Any], names: list[Any], index: Any) -> Any:
+        """Probabilities with their levels as columns, if the model was fitted on a DataFrame."""
+        if self.table_.frame is None:
+            return p
+        index = range(len(p)) if index is None else index
+        table = type(self.table_.frame)(dict(zip(labels, p.T, strict=True)), index=index)
+        if labels:
+            table.columns.names = names
+        return table
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table as a variable of a model.
+def _mean(mixture: Any, column: Any) -> np.ndarray:
+    """Mean of a real column whose variable is a mixture of (mixtures of) normals, shape (N,), by Gauss's quadrature."""
+    if hasattr(mixture, "component_distribution"):
+        weights = mixture.mixture_distribution.probs.numpy()
+        return (weights * _mean(mixture.component_distribution, column)).sum(-1)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    values = column.decode((mixture.loc.unsqueeze(-1) + mixture.scale.unsqueeze(-1) * torch.from_numpy(nodes)).numpy())
+    return (values.clip(column.lowest, column.highest) * (weights / weights.sum())).sum(-1)
 
-    Attributes:
-        coder: what turns values, shape (N, 1), into numbers: a StandardScaler, or an OrdinalEncoder.
-        n_categories: number of categories, 0 if the column is real.
 
-    Example:
-        >>> column = Column.fit(np.array([["red"], ["blue"], ["red"]], dtype=object), "auto")
-        >>> column.n_categories, column.likelihood(n_components=5)
-        (2, Bernoulli())
-        >>> column.decode(np.array([[0.0], [1.0]])).tolist()
-        [['blue'], ['red']]
-    """
+class Question(NamedTuple):
+    """Which columns are asked for, by number, what is known of each row, and the index of the rows in a DataFrame."""
 
-    coder: StandardScaler | OrdinalEncoder
-    n_categories: int
-
-    @classmethod
-    def fit(cls, values: np.ndarray, kind: str, dtype: Any = None) -> Column:
-        """Decide what a column is.
-
-        Args:
-            values: what is known of it, shape (N, 1).
-            kind: "auto", "binary", "categorical" or "real".
-            dtype: of the column in a DataFrame; a category dtype names the categories.
-        """
-        numbers = np.asarray(values[:, 0].tolist())  # an array of numbers if all objects are numbers
-        binary = numbers.dtype.kind in "biuf" and np.isin(numbers, (0, 1)).all()
-        real = numbers.dtype.kind in "iuf" and not binary and str(dtype) not in ("object", "category")
-        if kind == "real" or (kind == "auto" and real):
-            return cls(StandardScaler().fit(values), 0)
-        categories: Any = "auto"
-        if hasattr(dtype, "categories"):
-            categories = [dtype.categories.tolist()]
-        elif binary:
-            categories = [np.array([0, 1], numbers.dtype).tolist()]
-        coder = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=np.nan)
-        coder.fit(values)
-        return cls(coder, len(coder.categories_[0]))
-
-    def likelihood(self, n_components: int) -> Likelihood:
-        """What a variable that stands for this column is to be modelled by."""
-        if not self.n_categories:
-            return MixtureOfGaussians(n_components)
-        return Categorical(self.n_categories) if self.n_categories > 2 else Bernoulli()
-
-    @property
-    def log_scale(self) -> float:
-        """Logarithm of what a real value was divided by; 0 for categories."""
-        return 0.0 if self.n_categories else float(np.log(self.coder.scale_[0]))
-
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """From values of the variable, shape (N, 1), to those of the column."""
-        if not self.n_categories:
-            return self.coder.inverse_transform(z)
-        # a column with a single category is a Bernoulli variable, which may still draw another
-        return self.coder.categories_[0][z.clip(max=self.n_categories - 1).astype(int)]
+    targets: list[int]
+    rows: Rows
+    index: Any
 
 
 class Known(nn.Module):
-    """A MADE that learns from rows with gaps: its loss is that of what a row holds before its first gap.
+    """A MADE that learns from rows with gaps: its loss is that of what each row holds, with that first in the order.
 
-    The order of a training step ends with what the first row of the batch lacks. The rows are shuffled, so every
-    pattern has its turn, and the more often the more frequent it is. In validation every row has its own order.
+    Nothing is filled in. What is known keeps the order that the model has in the step, and so does what is missing.
 
     Args:
         model: an order-agnostic MADE.
@@ -330,9 +571,5 @@ class Known(nn.Module):
         self.model = model
 
     def loss(self, x: Tensor) -> Tensor:
-        """Mean negative log-likelihood, exact for what is known; nothing is filled in."""
-        if not self.training:
-            return -marginal_log_prob(self.model, x).mean()
-        present = self.model.connectivity
-        order = present.order[x[0].isnan()[present.order].int().argsort(stable=True)]
-        return -prefix_log_prob(self.model.under(present.reordered(order)), x).mean()
+        """Mean negative log-likelihood of what is known."""
+        return -marginal_log_prob(self.model, x).mean()

@@ -49,7 +49,8 @@ FLOORS = {  # what each module may import when it is imported
     | {"checks", "training.parallel", "training.progress", "training.strips"},
     "training.loop": {"training.options", "training.run"},
     "training": TRAINING,
-    "estimator": {"masks", "likelihoods", "layers", "sampling", "model", "ensemble", "training", "checks"},
+    "tables": {"likelihoods", "checks"},
+    "estimator": {"tables", "model", "ensemble", "queries", "training", "checks"},
 }
 LATER = {"training.run": {"show"}}  # History.plot draws
 
