@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +22,48 @@ from made.queries import Disagreement, conditional, disagreement
 from made.tables import Column, Rows, Table, Values
 from made.training import fit
 
-__all__ = ["Column", "Known", "MADEDensity", "Question"]
+__all__ = ["SIZES", "Column", "Known", "MADEDensity", "Question", "Size"]
 
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
 _START = 0.1  # the output weights' share of their usual size when training starts
 _NODES = 40  # for the mean of a real target
+_STEP = 0.05  # between values of a real target, on its scaled axis, if the model has one order
+
+
+class Size(NamedTuple):
+    """What suits a number of training rows.
+
+    Attributes:
+        rows: for fewer rows than this.
+        dropout: probability that a hidden unit is dropped.
+        lr: learning rate at the start.
+        batch_size: rows per step.
+        steps_per_row: number of optimizer steps for each row, at least 1500 and at most 12000 in all.
+    """
+
+    rows: float
+    dropout: float
+    lr: float
+    batch_size: int
+    steps_per_row: float
+
+    def epochs(self, n: int) -> int:
+        """Passes over n rows that make the steps.
+
+        Example:
+            >>> SIZES[0].epochs(120)
+            750
+        """
+        steps = min(max(1500, self.steps_per_row * n), 12000)
+        return math.ceil(steps / math.ceil(n / self.batch_size))
+
+
+SIZES = (
+    Size(1000, dropout=0.5, lr=1e-3, batch_size=64, steps_per_row=2.5),
+    Size(5000, dropout=0.1, lr=1e-3, batch_size=64, steps_per_row=2.5),
+    Size(math.inf, dropout=0.0, lr=5e-3, batch_size=256, steps_per_row=2.5),
+)
 _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
 
@@ -44,6 +80,9 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
     Training starts near the distribution of each column by itself, with the components of a mixture at its quantiles.
 
+    By default five small networks are trained, each in a random order of its own and on all rows but a fifth, on which
+    it keeps its best weights; their probabilities are averaged. What depends on the number of rows is in :data:`SIZES`.
+
     An order-agnostic model (``n_masks=None``) also takes rows with missing values: NaN, None or pandas' NA. It learns
     from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
     it, under an order with that first. Such scores are of fewer variables, hence not comparable with those of complete
@@ -54,17 +93,21 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         kinds: "auto", "binary", "categorical", "count" or "real", for all columns, a list with one for each, or a dict
             by the column's name (its number for an array), in which the others are "auto".
         n_components: number of Gaussians in the conditional of a real variable, and of logistics in that of a count.
-        n_masks: 1 trains one model with the order of the columns; None, or a number, trains under random orders.
+        n_masks: 1 trains every model in one order: that of the columns if there is one model, else a random one each.
+            None, or a number, trains under many orders, for rows with missing values and for questions that leave other
+            columns open. "auto" is None if X has missing values, else 1: one order fits small tables better.
         residual: every hidden layer after the first adds to the one before it.
-        dropout: probability that a hidden unit is dropped in training.
-        epochs: the most passes over the training rows.
-        batch_size: rows per step.
-        lr: learning rate.
+        activation: of the hidden units, as in :class:`made.MADE`.
+        dropout: probability that a hidden unit is dropped in training; None for what suits the number of rows.
+        epochs: the most passes over the training rows; None for what suits their number.
+        batch_size: rows per step; None for what suits the number of rows.
+        lr: learning rate at the start; None for what suits the number of rows.
+        schedule: "cosine" for a rate that falls to 0, or "constant"; as in :func:`made.fit`.
         weight_decay: decoupled weight decay.
-        validation_fraction: share of the rows, in [0, 1), that is set aside to stop early; 0 for no early stopping.
-        patience: stop after this many epochs without a lower validation loss.
+        validation_fraction: share of the rows, in [0, 1), that is set aside to keep the best weights; 0 for the last.
+        patience: stop after this many epochs without a lower validation loss; None for never.
         n_models: number of models whose probabilities are averaged. With several, each has its own share of all rows
-            for early stopping and trains on the others, unless ``validation_fraction`` is 0.
+            for validation and trains on the others, unless ``validation_fraction`` is 0.
         contamination: share of the training rows, in (0, 0.5], to call outliers.
         random_state: an int for the same result at every call, of ``sample`` and ``impute`` too; a RandomState to go
             on drawing from; None for something new every time. No global generator is used.
@@ -74,6 +117,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         columns_: its columns, each a :class:`made.tables.Column`.
         model_: the trained MADE, or :class:`made.Mixture` of several, in double precision. Its variables are the
             columns that are not constant. None if all are.
+        n_masks_: what ``n_masks="auto"`` came to.
         history_: losses of the training in nats per row of variables; a list of them for several models.
         offset_: the score below which a row is an outlier.
         n_features_in_: number of columns.
@@ -95,20 +139,22 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (100,),
+        hidden: Sequence[int] = (128, 128),
         *,
         kinds: str | Sequence[str] | Mapping[Any, str] = "auto",
-        n_components: int = 5,
-        n_masks: int | None = 1,
-        residual: bool = False,
-        dropout: float = 0.0,
-        epochs: int = 200,
-        batch_size: int = 100,
-        lr: float = 3e-3,
+        n_components: int = 8,
+        n_masks: int | str | None = "auto",
+        residual: bool = True,
+        activation: str = "elu",
+        dropout: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        schedule: str = "cosine",
         weight_decay: float = 0.0,
-        validation_fraction: float = 0.1,
-        patience: int = 20,
-        n_models: int = 1,
+        validation_fraction: float = 0.2,
+        patience: int | None = None,
+        n_models: int = 5,
         contamination: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -117,10 +163,12 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         self.n_components = n_components
         self.n_masks = n_masks
         self.residual = residual
+        self.activation = activation
         self.dropout = dropout
         self.epochs = epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.schedule = schedule
         self.weight_decay = weight_decay
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -140,10 +188,14 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> MADEDensity:
         """Learn the density of the rows of X, a DataFrame or an array (N, D); y is ignored."""
         self._check_parameters()
+        self.__dict__.pop("n_masks_", None)
         X, generator = self._checked(X, reset=True), self._generator()
         folds = self._folds(len(X), generator)
         self.table_ = Table.fit(X, self.kinds, folds[0][0].numpy() if len(folds) == 1 else slice(None))
         self.columns_ = self.table_.columns
+        if self.n_masks == "auto":
+            missing = any(column.missing.any() for column in self.table_.values(X))
+        self.n_masks_ = self.n_masks if self.n_masks != "auto" else None if missing else 1
         rows = self._encode(X)[1]
         trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
         models, histories = [model for model, _ in trained], [history for _, history in trained]
@@ -162,8 +214,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             raise ValueError(f"contamination must be in (0, 0.5] and validation_fraction in [0, 1), {got}")
         integer("n_components", self.n_components, minimum=1)
         integer("n_models", self.n_models, minimum=1)
-        if self.n_masks is not None:
-            integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
+        if self.n_masks is not None and not (isinstance(self.n_masks, str) and self.n_masks == "auto"):
+            integer("n_masks", self.n_masks, minimum=1, otherwise=', "auto" or None')
 
     def _folds(self, n: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Training and validation rows of each model: a share of the rows, or each of them once, as validation."""
@@ -180,14 +232,18 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _train(self, rows: Rows, train: Tensor, valid: Tensor, generator: torch.Generator) -> tuple[MADE, Any]:
         """One model and the history of its training."""
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        size = next(size for size in SIZES if len(train) < size.rows)
+        chosen = lambda given, suits: suits if given is None else given
+        epochs = chosen(self.epochs, size.epochs(len(train)))
         model = MADE(
             len(self.table_.variables),
             self.hidden,
             likelihood=self.table_.likelihood(self.n_components),
-            order="natural" if self._one_order else "random",
-            n_masks=self.n_masks,
+            order="natural" if self._one_order and self.n_models == 1 else "random",
+            n_masks=self.n_masks_,  # type: ignore[arg-type]
             residual=self.residual,
-            dropout=self.dropout,
+            activation=self.activation,
+            dropout=chosen(self.dropout, size.dropout),
             seed=seed,
         )
         self._start(model, rows.x[train.numpy()])
@@ -196,11 +252,12 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             Known(model) if rows.missing.any() else model,
             x[train],
             x[valid] if len(valid) else None,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
+            epochs=epochs,
+            batch_size=chosen(self.batch_size, size.batch_size),
+            lr=chosen(self.lr, size.lr),
+            schedule=self.schedule,
             weight_decay=self.weight_decay,
-            patience=self.patience,
+            patience=chosen(self.patience, epochs),
             seed=seed,
             progress=False,
         )
@@ -248,7 +305,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
         Raises:
             ValueError: there is no such column, or, with n_masks=1, anything but the targets is missing, or a real
-                target is not the last column of those that are not constant, and asked for alone.
+                target is asked for beside others.
 
         Example:
             >>> X = np.array([[0, 0], [1, 1]] * 50)
@@ -260,7 +317,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         if target is None:
             return np.where(self.decision_function(X) >= 0, 1, -1)
         question = self._ask(X, target)
-        predicted = self._modes(question) | self._means(question)
+        predicted = self._means(question) | self._modes(question)
         columns = [predicted[i] for i in question.targets]
         return (
             self.table_.assemble(columns, question.targets, question.index) if isinstance(target, list) else columns[0]
@@ -362,7 +419,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
         Example:
             >>> X = np.array([[0, 0], [1, 1]] * 50)
-            >>> density = MADEDensity((8,), epochs=30, lr=0.05, random_state=0).fit(X)
+            >>> density = MADEDensity((8,), n_models=1, epochs=30, lr=0.05, random_state=0).fit(X)
             >>> density.sample(3, given=[[1, np.nan]])
             array([[1, 1], [1, 1], [1, 1]])
         """
@@ -409,7 +466,9 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
     @property
     def _one_order(self) -> bool:
-        return self.n_masks is not None and self.n_masks == 1
+        """Whether the model has one order, or, before it is trained, would have one whatever the rows."""
+        n_masks = getattr(self, "n_masks_", self.n_masks)
+        return isinstance(n_masks, Integral) and n_masks == 1
 
     def _generator(self) -> torch.Generator:
         """A generator that follows from ``random_state``."""
@@ -461,10 +520,13 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _draw(self, x: Tensor, n: int, generator: torch.Generator) -> np.ndarray:
         """Rows of the model with NaN filled in n times: (N, V) to (n, N, V)."""
         known = ~x.isnan()
-        if self._one_order and (known[:, 1:] & ~known[:, :-1]).any():
-            raise ValueError(
-                f"what is known must be the first columns of the table, anything else needs {_MANY_ORDERS}"
-            )
+        for model in members_of(self.model_) if self._one_order and self.model_ is not None else ():
+            in_order = known[:, model.connectivity.order]
+            if (in_order[:, 1:] & ~in_order[:, :-1]).any():
+                raise ValueError(
+                    "what is known must come first in the order of every model (the first columns of the table, "
+                    f"with n_models=1); anything else needs {_MANY_ORDERS}"
+                )
         if known.all():
             return x.expand(n, *x.shape).numpy()
         return impute(self.model_, x, n, generator).numpy()
@@ -515,13 +577,31 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         means = {}
         for i in targets:
             variable, column = self.table_.variables.index(i), self.columns_[i]
-            if self._one_order and (x[:, :variable].isnan().any() or not x[:, variable:].isnan().all()):
-                raise ValueError(
-                    f"target {column.name!r}, a real column that is not the last one, needs {_MANY_ORDERS}"
-                )
-            parts = [_mean(conditional(self.model_, rows, variable), column) for rows in x.split(_BATCH // 10)]
+            if self._one_order:
+                others = x[:, [v for v in range(x.shape[1]) if v != variable]]
+                if others.isnan().any():
+                    raise ValueError(f"target {column.name!r}, a real column beside others, needs {_MANY_ORDERS}")
+                parts = [self._mean_on_grid(x, variable, column)]
+            else:
+                parts = [_mean(conditional(self.model_, rows, variable), column) for rows in x.split(_BATCH // 10)]
             means[i] = np.concatenate([np.empty(0), *parts])
         return means
+
+    def _mean_on_grid(self, x: Tensor, variable: int, column: Any) -> np.ndarray:
+        """Mean of a real column given all others, shape (N,), by Bayes' rule: trapezoids between values of it."""
+        low, high = column.encode(Values.of(np.array([column.lowest, column.highest]), column.name)).z
+        inside = np.linspace(low - 1, high + 1, min(math.ceil((high - low + 2) / _STEP), 1000))
+        far = np.arange(2.0, 60.0)  # tails, where nothing is narrow
+        grid = np.concatenate([low - far[::-1], inside, high + far])
+        log_widths = torch.from_numpy(np.log(np.gradient(grid)))
+        values, means = column.decode(grid).clip(column.lowest, column.highest), [np.empty(0)]
+        for some in x.split(max(1, _BATCH // len(grid))):
+            rows = some.repeat_interleave(len(grid), 0)
+            rows[:, variable] = torch.from_numpy(grid).repeat(len(some))
+            with torch.no_grad():
+                scores = self.model_.log_prob(rows).unflatten(0, (-1, len(grid))) + log_widths
+            means.append(scores.softmax(1).numpy() @ values)
+        return np.concatenate(means)
 
     def _labelled(self, p: np.ndarray, labels: list[Any], names: list[Any], index: Any) -> Any:
         """Probabilities with their levels as columns, if the model was fitted on a DataFrame."""

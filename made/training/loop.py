@@ -23,6 +23,7 @@ def fit(
     epochs: int = 50,
     batch_size: int = 100,
     lr: float = 1e-3,
+    schedule: str = "constant",
     weight_decay: float = 0.0,
     patience: int = 10,
     seed: int = 0,
@@ -61,6 +62,7 @@ def fit(
         epochs: the most passes over ``train``.
         batch_size: rows per step, of all processes together; a last, smaller batch is used too.
         lr: learning rate.
+        schedule: "constant", or "cosine" for a rate that falls to 0 along half a cosine over ``epochs``.
         weight_decay: decoupled weight decay.
         patience: stop after this many epochs without a lower validation loss.
         seed: of the order of the rows, and of dropout and noise. The global generator is left as it was.
@@ -91,7 +93,18 @@ def fit(
         0.69
     """
     options = Options(
-        epochs, batch_size, lr, weight_decay, patience, seed, checkpoint, checkpoint_seconds, resume, accumulate, amp
+        epochs,
+        batch_size,
+        lr,
+        schedule,
+        weight_decay,
+        patience,
+        seed,
+        checkpoint,
+        checkpoint_seconds,
+        resume,
+        accumulate,
+        amp,
     )
     run = Run(model, train, valid, context, options, device)
     with run.underway(progress):

@@ -29,6 +29,7 @@ class Options:
     epochs: int = 50
     batch_size: int = 100
     lr: float = 1e-3
+    schedule: str = "constant"
     weight_decay: float = 0.0
     patience: int = 10
     seed: int = 0
@@ -47,6 +48,8 @@ class Options:
         for name in ("resume", "amp"):
             setattr(self, name, boolean(name, getattr(self, name)))
         self.lr, self.seed = positive("lr", self.lr), seed("seed", self.seed)
+        if self.schedule not in ("constant", "cosine"):
+            raise ValueError(f'schedule must be "constant" or "cosine", got {self.schedule!r}')
         if self.resume and self.checkpoint is None:
             raise ValueError("resume needs a checkpoint: a file to go on from")
 
@@ -57,6 +60,7 @@ class Options:
             >>> Options(lr=0.1).shaping()["lr"]
             0.1
         """
+        falling = {"schedule": f"{self.schedule} over {self.epochs} epochs"} if self.schedule != "constant" else {}
         return {
             "lr": self.lr,
             "weight_decay": self.weight_decay,
@@ -64,4 +68,18 @@ class Options:
             "accumulate": self.accumulate,
             "amp": self.amp,
             "seed": self.seed,
+            **falling,
         }
+
+    def lr_in(self, epoch: int) -> float:
+        r"""Learning rate of an epoch, counted from 0.
+
+        .. math:: \eta_e = \tfrac12 \eta\, (1 + \cos(\pi e / E))
+
+        Example:
+            >>> [round(Options(epochs=4, lr=0.1, schedule="cosine").lr_in(epoch), 3) for epoch in range(4)]
+            [0.1, 0.085, 0.05, 0.015]
+        """
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2

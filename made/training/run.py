@@ -265,7 +265,9 @@ class Run:
             self.progress.step(self.step)
 
     def batches_to_do(self) -> Iterator[tuple[Tensor, ...]]:
-        """The share of this process of the batches that are not done."""
+        """The share of this process of the batches that are not done, and the learning rate of the epoch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.lr_in(len(self.history.train))
         self.train.set_epoch(len(self.history.train))
         now = self.randomness()
         if self.done == 0:

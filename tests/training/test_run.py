@@ -294,3 +294,28 @@ def test_raw_outputs_that_meant_something_else_are_no_start(tmp_path):
     as_then = made.MADE(3, (4,), likelihood=made.Gaussian(scale_map="exp"))
     history = made.fit(as_then, train, epochs=2, checkpoint=path, resume=True, progress=False)
     assert len(history.train) == 2
+
+
+def test_a_falling_rate_follows_its_cosine_also_after_a_stop(tmp_path, monkeypatch):
+    path, rates = tmp_path / "run", []
+    right = torch.optim.AdamW.step
+
+    def step(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return right(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    settings = {**SETTINGS, "schedule": "cosine", "lr": 0.01, "epochs": 4}
+    whole = Mortal()
+    history = made.fit(whole, TRAIN, VALID, **settings)
+    expected = [0.005 * (1 + np.cos(np.pi * e / 4)) for e in range(len(history.train))]
+    assert sorted(set(rates), reverse=True) == pytest.approx(expected)
+    with pytest.raises(Killed):
+        made.fit(Mortal(dies_at=9), TRAIN, VALID, **settings, checkpoint=path)
+    again = Mortal()
+    assert made.fit(again, TRAIN, VALID, **settings, checkpoint=path, resume=True) == history
+    assert same(whole, again)
+    with pytest.raises(ValueError, match="belongs to another run: schedule was cosine over 4 epochs"):
+        made.fit(Mortal(), TRAIN, VALID, **{**settings, "epochs": 5}, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="schedule must be"):
+        made.fit(Mortal(), TRAIN, VALID, schedule="linear")
