@@ -27,8 +27,7 @@ __all__ = ["SIZES", "Column", "Known", "MADEDensity", "Question", "Size"]
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
 _START = 0.1  # the output weights' share of their usual size when training starts
-_NODES = 40  # for the mean of a real target
-_STEP = 0.05  # between values of a real target, on its scaled axis, if the model has one order
+_STEP = 0.05  # between values of a real target, on its scaled axis
 
 
 class Size(NamedTuple):
@@ -36,6 +35,7 @@ class Size(NamedTuple):
 
     Attributes:
         rows: for fewer rows than this.
+        n_components: of the conditional of a real variable or a count.
         dropout: probability that a hidden unit is dropped.
         lr: learning rate at the start.
         batch_size: rows per step.
@@ -43,26 +43,28 @@ class Size(NamedTuple):
     """
 
     rows: float
+    n_components: int
     dropout: float
     lr: float
     batch_size: int
     steps_per_row: float
 
-    def epochs(self, n: int) -> int:
-        """Passes over n rows that make the steps.
+    def epochs(self, n: int) -> tuple[int, int]:
+        """How often n rows are taken in an epoch, for at least 50 steps of it, and how many epochs make the steps.
 
         Example:
             >>> SIZES[0].epochs(120)
-            750
+            (25, 30)
         """
-        steps = min(max(1500, self.steps_per_row * n), 12000)
-        return math.ceil(steps / math.ceil(n / self.batch_size))
+        steps, once = min(max(1500, self.steps_per_row * n), 12000), math.ceil(n / self.batch_size)
+        repeats = math.ceil(50 / once)
+        return repeats, math.ceil(steps / (repeats * once))
 
 
 SIZES = (
-    Size(1000, dropout=0.5, lr=1e-3, batch_size=64, steps_per_row=2.5),
-    Size(5000, dropout=0.1, lr=1e-3, batch_size=64, steps_per_row=2.5),
-    Size(math.inf, dropout=0.0, lr=5e-3, batch_size=256, steps_per_row=2.5),
+    Size(1000, n_components=5, dropout=0.5, lr=1e-3, batch_size=64, steps_per_row=2.5),
+    Size(5000, n_components=8, dropout=0.1, lr=1e-3, batch_size=64, steps_per_row=2.5),
+    Size(math.inf, n_components=8, dropout=0.0, lr=5e-3, batch_size=256, steps_per_row=2.5),
 )
 _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
@@ -92,14 +94,16 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         hidden: widths of the hidden layers.
         kinds: "auto", "binary", "categorical", "count" or "real", for all columns, a list with one for each, or a dict
             by the column's name (its number for an array), in which the others are "auto".
-        n_components: number of Gaussians in the conditional of a real variable, and of logistics in that of a count.
+        n_components: number of Gaussians in the conditional of a real variable, and of logistics in that of a count;
+            None for what suits the number of rows.
         n_masks: 1 trains every model in one order: that of the columns if there is one model, else a random one each.
             None, or a number, trains under many orders, for rows with missing values and for questions that leave other
             columns open. "auto" is None if X has missing values, else 1: one order fits small tables better.
         residual: every hidden layer after the first adds to the one before it.
         activation: of the hidden units, as in :class:`made.MADE`.
         dropout: probability that a hidden unit is dropped in training; None for what suits the number of rows.
-        epochs: the most passes over the training rows; None for what suits their number.
+        epochs: the most passes over the training rows; None for what suits their number, few rows being taken several
+            times in each epoch.
         batch_size: rows per step; None for what suits the number of rows.
         lr: learning rate at the start; None for what suits the number of rows.
         schedule: "cosine" for a rate that falls to 0, or "constant"; as in :func:`made.fit`.
@@ -142,7 +146,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         hidden: Sequence[int] = (128, 128),
         *,
         kinds: str | Sequence[str] | Mapping[Any, str] = "auto",
-        n_components: int = 8,
+        n_components: int | None = None,
         n_masks: int | str | None = "auto",
         residual: bool = True,
         activation: str = "elu",
@@ -212,7 +216,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         ):
             got = f"got {numbers[0]!r} and {numbers[1]!r}"
             raise ValueError(f"contamination must be in (0, 0.5] and validation_fraction in [0, 1), {got}")
-        integer("n_components", self.n_components, minimum=1)
+        if self.n_components is not None:
+            integer("n_components", self.n_components, minimum=1, otherwise=", or None")
         integer("n_models", self.n_models, minimum=1)
         if self.n_masks is not None and not (isinstance(self.n_masks, str) and self.n_masks == "auto"):
             integer("n_masks", self.n_masks, minimum=1, otherwise=', "auto" or None')
@@ -234,11 +239,12 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         size = next(size for size in SIZES if len(train) < size.rows)
         chosen = lambda given, suits: suits if given is None else given
-        epochs = chosen(self.epochs, size.epochs(len(train)))
+        n_components = chosen(self.n_components, size.n_components)
+        repeats, epochs = size.epochs(len(train)) if self.epochs is None else (1, self.epochs)
         model = MADE(
             len(self.table_.variables),
             self.hidden,
-            likelihood=self.table_.likelihood(self.n_components),
+            likelihood=self.table_.likelihood(n_components),
             order="natural" if self._one_order and self.n_models == 1 else "random",
             n_masks=self.n_masks_,  # type: ignore[arg-type]
             residual=self.residual,
@@ -246,11 +252,11 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             dropout=chosen(self.dropout, size.dropout),
             seed=seed,
         )
-        self._start(model, rows.x[train.numpy()])
+        self._start(model, rows.x[train.numpy()], n_components)
         x = torch.from_numpy(rows.x).to(torch.get_default_dtype())
         history = fit(
             Known(model) if rows.missing.any() else model,
-            x[train],
+            x[train.repeat(repeats)],
             x[valid] if len(valid) else None,
             epochs=epochs,
             batch_size=chosen(self.batch_size, size.batch_size),
@@ -263,12 +269,12 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         )
         return model.double(), history
 
-    def _start(self, model: MADE, x: np.ndarray) -> None:
+    def _start(self, model: MADE, x: np.ndarray, n_components: int) -> None:
         """Let every variable start at about its own distribution in the training rows, whatever is before it."""
         starts = []
         for i, z in zip(self.table_.variables, x.T, strict=True):
             known = z[~np.isnan(z)]
-            starts.append(self.columns_[i].start(known if len(known) else np.zeros(1), self.n_components))
+            starts.append(self.columns_[i].start(known if len(known) else np.zeros(1), n_components))
         with torch.no_grad():
             model.output.bias.copy_(torch.from_numpy(np.concatenate(starts)))
             for layer in filter(None, (model.output, model.direct)):
@@ -581,26 +587,31 @@ class MADEDensity(OutlierMixin, BaseEstimator):
                 others = x[:, [v for v in range(x.shape[1]) if v != variable]]
                 if others.isnan().any():
                     raise ValueError(f"target {column.name!r}, a real column beside others, needs {_MANY_ORDERS}")
-                parts = [self._mean_on_grid(x, variable, column)]
-            else:
-                parts = [_mean(conditional(self.model_, rows, variable), column) for rows in x.split(_BATCH // 10)]
-            means[i] = np.concatenate([np.empty(0), *parts])
+            means[i] = self._mean(x, variable, column)
         return means
 
-    def _mean_on_grid(self, x: Tensor, variable: int, column: Any) -> np.ndarray:
-        """Mean of a real column given all others, shape (N,), by Bayes' rule: trapezoids between values of it."""
+    def _mean(self, x: Tensor, variable: int, column: Any) -> np.ndarray:
+        """Mean of a real column given what is known of the others, shape (N,): trapezoids between values of it.
+
+        A model with one order knows the density of whole rows, which by Bayes' rule is enough.
+        """
         low, high = column.encode(Values.of(np.array([column.lowest, column.highest]), column.name)).z
         inside = np.linspace(low - 1, high + 1, min(math.ceil((high - low + 2) / _STEP), 1000))
         far = np.arange(2.0, 60.0)  # tails, where nothing is narrow
         grid = np.concatenate([low - far[::-1], inside, high + far])
-        log_widths = torch.from_numpy(np.log(np.gradient(grid)))
+        widths = torch.from_numpy(np.log(np.gradient(grid)))
         values, means = column.decode(grid).clip(column.lowest, column.highest), [np.empty(0)]
+        points = torch.from_numpy(grid)
         for some in x.split(max(1, _BATCH // len(grid))):
-            rows = some.repeat_interleave(len(grid), 0)
-            rows[:, variable] = torch.from_numpy(grid).repeat(len(some))
-            with torch.no_grad():
-                scores = self.model_.log_prob(rows).unflatten(0, (-1, len(grid))) + log_widths
-            means.append(scores.softmax(1).numpy() @ values)
+            if self._one_order:
+                rows = some.repeat_interleave(len(grid), 0)
+                rows[:, variable] = points.repeat(len(some))
+                with torch.no_grad():
+                    scores = self.model_.log_prob(rows).unflatten(0, (-1, len(grid)))
+            else:
+                given = conditional(self.model_, some, variable)
+                scores = given.log_prob(points.unsqueeze(1).expand(-1, len(some))).T
+            means.append((scores + widths).softmax(1).numpy() @ values)
         return np.concatenate(means)
 
     def _labelled(self, p: np.ndarray, labels: list[Any], names: list[Any], index: Any) -> Any:
@@ -612,16 +623,6 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         if labels:
             table.columns.names = names
         return table
-
-
-def _mean(mixture: Any, column: Any) -> np.ndarray:
-    """Mean of a real column whose variable is a mixture of (mixtures of) normals, shape (N,), by Gauss's quadrature."""
-    if hasattr(mixture, "component_distribution"):
-        weights = mixture.mixture_distribution.probs.numpy()
-        return (weights * _mean(mixture.component_distribution, column)).sum(-1)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    values = column.decode((mixture.loc.unsqueeze(-1) + mixture.scale.unsqueeze(-1) * torch.from_numpy(nodes)).numpy())
-    return (values.clip(column.lowest, column.highest) * (weights / weights.sum())).sum(-1)
 
 
 class Question(NamedTuple):

@@ -392,7 +392,7 @@ def test_rows_that_are_refused(options, change, message):
         ({}, {"word": pd.Timestamp(0)}, "column 'word' must hold no dates"),
         ({}, {"word": np.arange(200).astype(str)}, "column 'word' holds 200 different values in 200 rows"),
         ({}, {"count": np.arange(200)}, "column 'count' numbers the rows, from 0 to 199"),
-        ({"n_components": 0}, {}, "n_components must be an int of at least 1, got 0"),
+        ({"n_components": 0}, {}, "n_components must be an int of at least 1, or None, got 0"),
         ({"n_models": True}, {}, "n_models must be an int of at least 1, got True"),
         ({"n_models": 201}, {}, "n_models must be at most the number of rows, 200, got 201"),
         ({"n_masks": 0}, {}, 'n_masks must be an int of at least 1, "auto" or None, got 0'),
