@@ -152,7 +152,7 @@ def anomaly(config, data, split, method):
     X, classes = load(config, data.removesuffix("_permuted"))
     if permuted:
         train, test = divide(X, split)
-        random = np.random.RandomState(split)
+        random = np.random.RandomState([split, 1])
         unusual = np.column_stack([random.permutation(column) for column in test.T])
     else:
         held_out = 0 if data == "breast_cancer" else split % (classes.max() + 1)  # 0 is malignant
@@ -194,7 +194,7 @@ def tune(model, grid, train):
 def imputation(config, data, split, method):
     """Root mean square error over the missing cells of the test rows, in standard deviations."""
     train, test = divide(load(config, data)[0], split)
-    random = np.random.RandomState(split)
+    random = np.random.RandomState([split, 1])
     train, holes = hide(train, config["missing"], random)[0], hide(test, config["missing"], random)
     mean, scale = np.nanmean(train, 0), np.nanstd(train, 0)
     train, test, known = (train - mean) / scale, (test - mean) / scale, (holes[0] - mean) / scale
@@ -234,7 +234,7 @@ def imputers(config, method, seed):
 
 def choose(candidates, train, seed):
     """The imputer that is best at cells of the training rows that are hidden once more."""
-    less, hidden = hide(train, 0.1, np.random.RandomState(seed))
+    less, hidden = hide(train, 0.1, np.random.RandomState([seed, 2]))
     errors = [error(imputer.fit_transform(less), train, hidden) for _, imputer in candidates]
     chosen, imputer = candidates[int(np.argmin(errors))]
     return imputer, chosen
