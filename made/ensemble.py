@@ -125,6 +125,8 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         >>> choose(torch.tensor([[0.0, -1e9], [-1e9, 0.0]]), torch.Generator().manual_seed(0))
         [tensor([0]), tensor([1])]
     """
+    if scores.shape[1] == 1:  # nothing to draw: one model takes no randomness but for its values
+        return [torch.arange(len(scores), device=scores.device)]
     chances = scores.softmax(1).cpu()
     drawn = (
         torch.multinomial(chances, 1, generator=generator).squeeze(1) if len(scores) else torch.zeros(0, device="cpu")

@@ -343,6 +343,13 @@ def test_real_columns_are_imputed():
     assert not likelihood.outside_support(drawn).any()
 
 
+def test_one_model_is_imputed_with_the_samples_it_would_draw():
+    model, x = agnostic("bernoulli"), torch.tensor([[NAN, 1.0, NAN, 0.0, 1.0]], dtype=torch.float64)
+    [(connectivity, _)] = by_pattern(model, x.isnan().int())
+    drawn = model.under(connectivity).sample(50, given=x.expand(50, 5), generator=seeded(3))
+    assert torch.equal(impute(model, x, n_samples=50, generator=seeded(3))[:, 0], drawn)
+
+
 def test_imputing_follows_its_generator_and_leaves_no_trace(untouched_rng):
     model = agnostic("bernoulli").train()
     x = rows(model, 5)
