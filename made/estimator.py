@@ -22,51 +22,61 @@ from made.queries import Disagreement, conditional, disagreement
 from made.tables import Column, Rows, Table, Values
 from made.training import fit
 
-__all__ = ["SIZES", "Column", "Known", "MADEDensity", "Question", "Size"]
+__all__ = ["Column", "Known", "MADEDensity", "Question", "Settings"]
 
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
 _START = 0.1  # the output weights' share of their usual size when training starts
 _STEP = 0.05  # between values of a real target, on its scaled axis
+_MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
 
-class Size(NamedTuple):
-    """What suits a number of training rows.
+class Settings(NamedTuple):
+    """What suits a number of rows; measured on tables of 150 to 20,000 rows, in between as the formulas say.
 
     Attributes:
-        rows: for fewer rows than this.
         n_components: of the conditional of a real variable or a count.
+        activation: of the hidden units.
         dropout: probability that a hidden unit is dropped.
         lr: learning rate at the start.
         batch_size: rows per step.
-        steps_per_row: number of optimizer steps for each row, at least 1500 and at most 12000 in all.
+        steps: of the optimizer.
     """
 
-    rows: float
     n_components: int
+    activation: str
     dropout: float
     lr: float
     batch_size: int
-    steps_per_row: float
+    steps: int
 
-    def epochs(self, n: int) -> tuple[int, int]:
+    @classmethod
+    def suitable(cls, n: int, many_orders: bool = False) -> Settings:
+        """Settings for n rows. Many orders take longer to learn, and need less dropout.
+
+        Example:
+            >>> Settings.suitable(150)
+            Settings(n_components=5, activation='elu', dropout=0.5, lr=0.001, batch_size=64, steps=1500)
+        """
+        return cls(
+            n_components=5 if n < 1000 else 8,
+            activation="elu" if n < 5000 else "relu",
+            dropout=min(0.2 if many_orders else 0.5, 250 / n),
+            lr=min(max((n / 500) ** 0.5, 3 if many_orders else 1), 5) * 1e-3,
+            batch_size=min(max(n // 64, 64), 256),
+            steps=min(max(2 * n, 3000 if many_orders else 1500), 12000),
+        )
+
+    def epochs(self, n: int, batch_size: int) -> tuple[int, int]:
         """How often n rows are taken in an epoch, for at least 50 steps of it, and how many epochs make the steps.
 
         Example:
-            >>> SIZES[0].epochs(120)
+            >>> Settings.suitable(150).epochs(120, 64)
             (25, 30)
         """
-        steps, once = min(max(1500, self.steps_per_row * n), 12000), math.ceil(n / self.batch_size)
+        once = math.ceil(n / batch_size)
         repeats = math.ceil(50 / once)
-        return repeats, math.ceil(steps / (repeats * once))
-
-
-SIZES = (
-    Size(1000, n_components=5, dropout=0.5, lr=1e-3, batch_size=64, steps_per_row=2.5),
-    Size(5000, n_components=8, dropout=0.1, lr=1e-3, batch_size=64, steps_per_row=2.5),
-    Size(math.inf, n_components=8, dropout=0.0, lr=5e-3, batch_size=256, steps_per_row=2.5),
-)
-_MANY_ORDERS = "a model that knows many orders, set n_masks=None"
+        return repeats, math.ceil(self.steps / (repeats * once))
 
 
 class MADEDensity(OutlierMixin, BaseEstimator):
@@ -83,7 +93,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     Training starts near the distribution of each column by itself, with the components of a mixture at its quantiles.
 
     By default five small networks are trained, each in a random order of its own and on all rows but a fifth, on which
-    it keeps its best weights; their probabilities are averaged. What depends on the number of rows is in :data:`SIZES`.
+    it keeps its best weights; their probabilities are averaged. :class:`Settings` has what depends on how many rows
+    there are.
 
     An order-agnostic model (``n_masks=None``) also takes rows with missing values: NaN, None or pandas' NA. It learns
     from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
@@ -100,7 +111,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             None, or a number, trains under many orders, for rows with missing values and for questions that leave other
             columns open. "auto" is None if X has missing values, else 1: one order fits small tables better.
         residual: every hidden layer after the first adds to the one before it.
-        activation: of the hidden units, as in :class:`made.MADE`.
+        activation: of the hidden units, as in :class:`made.MADE`; None for what suits the number of rows.
         dropout: probability that a hidden unit is dropped in training; None for what suits the number of rows.
         epochs: the most passes over the training rows; None for what suits their number, few rows being taken several
             times in each epoch.
@@ -149,7 +160,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         n_components: int | None = None,
         n_masks: int | str | None = "auto",
         residual: bool = True,
-        activation: str = "elu",
+        activation: str | None = None,
         dropout: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -237,10 +248,10 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _train(self, rows: Rows, train: Tensor, valid: Tensor, generator: torch.Generator) -> tuple[MADE, Any]:
         """One model and the history of its training."""
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
-        size = next(size for size in SIZES if len(train) < size.rows)
-        chosen = lambda given, suits: suits if given is None else given
-        n_components = chosen(self.n_components, size.n_components)
-        repeats, epochs = size.epochs(len(train)) if self.epochs is None else (1, self.epochs)
+        suits = Settings.suitable(len(rows.x), self.n_masks_ != 1)
+        chosen = lambda name: getattr(suits if getattr(self, name) is None else self, name)
+        n_components, batch_size = chosen("n_components"), chosen("batch_size")
+        repeats, epochs = suits.epochs(len(train), batch_size) if self.epochs is None else (1, self.epochs)
         model = MADE(
             len(self.table_.variables),
             self.hidden,
@@ -248,8 +259,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             order="natural" if self._one_order and self.n_models == 1 else "random",
             n_masks=self.n_masks_,  # type: ignore[arg-type]
             residual=self.residual,
-            activation=self.activation,
-            dropout=chosen(self.dropout, size.dropout),
+            activation=chosen("activation"),
+            dropout=chosen("dropout"),
             seed=seed,
         )
         self._start(model, rows.x[train.numpy()], n_components)
@@ -259,11 +270,11 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             x[train.repeat(repeats)],
             x[valid] if len(valid) else None,
             epochs=epochs,
-            batch_size=chosen(self.batch_size, size.batch_size),
-            lr=chosen(self.lr, size.lr),
+            batch_size=batch_size,
+            lr=chosen("lr"),
             schedule=self.schedule,
             weight_decay=self.weight_decay,
-            patience=chosen(self.patience, epochs),
+            patience=epochs if self.patience is None else self.patience,
             seed=seed,
             progress=False,
         )
