@@ -93,19 +93,9 @@ def fit(
         0.69
     """
     options = Options(
-        epochs,
-        batch_size,
-        lr,
-        schedule,
-        weight_decay,
-        patience,
-        seed,
-        checkpoint,
-        checkpoint_seconds,
-        resume,
-        accumulate,
-        amp,
-    )
+        epochs, batch_size, lr, schedule, weight_decay, patience, seed, checkpoint, checkpoint_seconds, resume,
+        accumulate, amp
+    )  # fmt: skip
     run = Run(model, train, valid, context, options, device)
     with run.underway(progress):
         while run.goes_on():

@@ -71,7 +71,7 @@ def leaky_package(folder):
     """A copy of the package whose outputs see their own input: `>` where the text says strictly."""
     shutil.copytree(chapters.ROOT / "made", folder / "made", ignore=shutil.ignore_patterns("__pycache__"))
     masks = folder / "made" / "masks.py"
-    strict = "degrees[0][:, None] > degrees[-1][None, :]"
+    strict = "degrees[0][..., :, None] > degrees[-1][..., None, :]"
     source = masks.read_text()
     assert source.count(strict) >= 1, f"made/masks.py no longer contains {strict!r}: update this test"
     masks.write_text(source.replace(strict, strict.replace(">", ">=")))
