@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "seed", "tensor"]
+__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "seed_number", "tensor"]
 
 _NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
@@ -114,14 +114,14 @@ def plain(name: str, value: object) -> Any:
     raise TypeError(f"{name} must be a number, a text, None or a list of these, to be saved, got {value!r}")
 
 
-def seed(name: str, value: object) -> int:
+def seed_number(name: str, value: object) -> int:
     """Return an integer of Python or NumPy that can seed a generator, as a plain int.
 
     Raises:
         ValueError: it is none, or too large for PyTorch; the message names the argument.
 
     Example:
-        >>> seed("seed", True)
+        >>> seed_number("seed", True)
         Traceback (most recent call last):
         ValueError: seed must be an int of at most 64 bits, got True
     """

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from made.checks import seed as checked_seed
+from made.checks import seed_number
 from made.files import write_whole
 
 __all__ = ["FILES", "NAMES", "File", "Split", "cache_folder", "fetch", "load"]
@@ -128,7 +128,7 @@ def load(
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating one such as torch.float64, got {dtype!r}")
-    seed = checked_seed("seed", seed)
+    seed = seed_number("seed", seed)
     if name == "digits":
         levels, labels = _digits()
         return _binarized(levels, 16, labels, (1197, 300, 300), binarize, seed, dtype)

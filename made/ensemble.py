@@ -49,13 +49,12 @@ class Mixture(nn.Module):
     def __init__(self, model: MADE | Sequence[MADE], connectivities: Sequence[Connectivity] | None = None) -> None:
         super().__init__()
         self.model = model if isinstance(model, MADE) else nn.ModuleList(model)
-        self.connectivities: list[Connectivity] | None = None  # of several models: the one in use of each
-        if isinstance(model, MADE):
-            chosen = model.connectivities if connectivities is None else connectivities
-            self.connectivities = [model.checked(connectivity) for connectivity in chosen]
-            if not self.connectivities:
+        self.chosen: list[Connectivity] | None = None
+        if isinstance(model, MADE) and connectivities is not None:
+            self.chosen = [model.checked(connectivity) for connectivity in connectivities]
+            if not self.chosen:
                 raise ValueError("connectivities must hold at least one connectivity, got none")
-        elif connectivities is not None or len(model) == 0:
+        elif not isinstance(model, MADE) and (connectivities is not None or len(model) == 0):
             raise ValueError("model must be a MADE, or several with no connectivities beside them: each has its own")
         alike = {(m.n_features, m.likelihood, m.context_features) for m in self.members()}
         if len(alike) > 1:
@@ -63,10 +62,16 @@ class Mixture(nn.Module):
         self.n_features, self.likelihood, self.context_features = alike.pop()
         self.train(self.members()[0].training)
 
+    @property
+    def connectivities(self) -> list[Connectivity]:
+        """What is averaged over: what was given, or what the models have by now."""
+        own = self.model.connectivities if isinstance(self.model, MADE) else [m.connectivity for m in self.members()]
+        return own if self.chosen is None else self.chosen
+
     def members(self) -> list[MADE]:
         """What is averaged, each as a MADE of its own; those of one model share its weights."""
         if isinstance(self.model, MADE):
-            return [self.model.under(connectivity) for connectivity in self.connectivities or ()]
+            return [self.model.under(connectivity) for connectivity in self.connectivities]
         return list(self.model)  # type: ignore[arg-type]
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -125,13 +130,11 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         >>> choose(torch.tensor([[0.0, -1e9], [-1e9, 0.0]]), torch.Generator().manual_seed(0))
         [tensor([0]), tensor([1])]
     """
-    if scores.shape[1] == 1:  # nothing to draw: one model takes no randomness but for its values
-        return [torch.arange(len(scores), device=scores.device)]
-    chances = scores.softmax(1).cpu()
-    drawn = (
-        torch.multinomial(chances, 1, generator=generator).squeeze(1) if len(scores) else torch.zeros(0, device="cpu")
-    )
-    return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(scores.shape[1])]
+    n, J = scores.shape
+    if n == 0 or J == 1:
+        return [torch.arange(n, device=scores.device)] * J
+    drawn = torch.multinomial(scores.softmax(1).cpu(), 1, generator=generator).squeeze(1)
+    return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(J)]
 
 
 def members_of(model: MADE | Mixture) -> list[MADE]:
@@ -239,6 +242,8 @@ def by_pattern(model: MADE, rank: Tensor) -> list[tuple[Connectivity, Tensor]]:
         [(tensor([2, 1, 0]), tensor([0]))]
     """
     present = model.connectivity.order
+    if present.dim() == 2:
+        raise ValueError("model must have one order to start from, not one for each row: ask the model it is a view of")
     orders = present[rank.cpu()[:, present].argsort(dim=1, stable=True)]
     if not model.order_agnostic and (orders != present).any():
         raise ValueError(NEEDS_ORDERS)
@@ -298,9 +303,8 @@ def impute(
     scores = x.new_zeros(len(x), 1)
     if len(members) > 1:
         with torch.no_grad():
-            ranks = x.isnan().int()
-            views = map(evaluation_view, members)
-            scores = torch.stack([row_by_row(m, prefix_log_prob, x, ranks, context) for m in views], 1)
+            parts = [row_by_row(evaluation_view(m), prefix_log_prob, x, x.isnan().int(), context) for m in members]
+            scores = torch.stack(parts, 1)
     filled = x.repeat(n_samples, 1)
     for member, rows in zip(members, choose(scores.repeat(n_samples, 1), generator), strict=True):
         some = None if context is None else context.repeat(n_samples, 1)[rows]

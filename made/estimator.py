@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from made.checks import integer
 from made.ensemble import Mixture, impute, marginal_log_prob, members_of
+from made.likelihoods import log_normal
 from made.model import MADE
 from made.queries import Disagreement, conditional, disagreement
 from made.tables import Column, Rows, Table, Values
@@ -27,7 +28,7 @@ __all__ = ["Column", "Known", "MADEDensity", "Question", "Settings"]
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
 _START = 0.1  # the output weights' share of their usual size when training starts
-_STEP = 0.05  # between values of a real target, on its scaled axis
+_QUANTILES = 20  # of every Gaussian, for the mean of a real target
 _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
 
@@ -64,7 +65,7 @@ class Settings(NamedTuple):
             dropout=min(0.2 if many_orders else 0.5, 250 / n),
             lr=min(max((n / 500) ** 0.5, 3 if many_orders else 1), 5) * 1e-3,
             batch_size=min(max(n // 64, 64), 256),
-            steps=min(max(2 * n, 3000 if many_orders else 1500), 12000),
+            steps=min(max(2 * n, 2000 if many_orders else 1500), 12000),
         )
 
     def epochs(self, n: int, batch_size: int) -> tuple[int, int]:
@@ -212,7 +213,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             missing = any(column.missing.any() for column in self.table_.values(X))
         self.n_masks_ = self.n_masks if self.n_masks != "auto" else None if missing else 1
         rows = self._encode(X)[1]
-        trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
+        with torch.inference_mode(False):
+            trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
         models, histories = [model for model, _ in trained], [history for _, history in trained]
         self.model_: Any = None if not models else models[0] if len(models) == 1 else Mixture(models)
         self.history_ = histories[0] if len(folds) == 1 and histories else histories
@@ -495,11 +497,15 @@ class MADEDensity(OutlierMixin, BaseEstimator):
 
     def _checked(self, X: Any, reset: bool = False) -> Any:
         """X as a DataFrame or an array with the right columns."""
+        if isinstance(X, (list, tuple)) and np.asarray(X).dtype.kind in "US":
+            X = np.array(X, dtype=object)  # or numbers, and what is missing, would become texts
         if not hasattr(X, "iloc"):
             return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
         validate_data(self, X, reset=reset, skip_check_array=True)
         if reset and 0 in X.shape:
             raise ValueError(f"X must have at least one row and one column, got shape={X.shape}")
+        if not reset and self.table_.frame is not None and list(X.columns) != list(self.table_.frame.columns):
+            raise ValueError(f"X must have the columns of fit, {[*self.table_.frame.columns]}, got {[*X.columns]}")
         return X
 
     def _encode(self, X: Any, ignored: Collection[int] = ()) -> tuple[list[Values], Rows]:
@@ -602,27 +608,31 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         return means
 
     def _mean(self, x: Tensor, variable: int, column: Any) -> np.ndarray:
-        """Mean of a real column given what is known of the others, shape (N,): trapezoids between values of it.
+        """Mean of a real column given what is known of the others, shape (N,), over quantiles of Gaussians.
 
-        A model with one order knows the density of whole rows, which by Bayes' rule is enough.
+        With one order the Gaussians are those of the column given what comes before it. What comes after weighs them,
+        by Bayes' rule.
         """
-        low, high = column.encode(Values.of(np.array([column.lowest, column.highest]), column.name)).z
-        inside = np.linspace(low - 1, high + 1, min(math.ceil((high - low + 2) / _STEP), 1000))
-        far = np.arange(2.0, 60.0)  # tails, where nothing is narrow
-        grid = np.concatenate([low - far[::-1], inside, high + far])
-        widths = torch.from_numpy(np.log(np.gradient(grid)))
-        values, means = column.decode(grid).clip(column.lowest, column.highest), [np.empty(0)]
-        points = torch.from_numpy(grid)
-        for some in x.split(max(1, _BATCH // len(grid))):
+        levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+        normal = torch.special.ndtri(torch.from_numpy(levels))
+        means = [np.empty(0)]
+        for some in x.split(_BATCH // 500):  # about the number of quantiles of all Gaussians together
             if self._one_order:
-                rows = some.repeat_interleave(len(grid), 0)
-                rows[:, variable] = points.repeat(len(some))
-                with torch.no_grad():
-                    scores = self.model_.log_prob(rows).unflatten(0, (-1, len(grid)))
+                weights, loc, scale = _gaussians_before(members_of(self.model_), some, variable)
             else:
-                given = conditional(self.model_, some, variable)
-                scores = given.log_prob(points.unsqueeze(1).expand(-1, len(some))).T
-            means.append((scores + widths).softmax(1).numpy() @ values)
+                weights, loc, scale = _gaussians(conditional(self.model_, some, variable))
+            u = loc.unsqueeze(-1) + scale.unsqueeze(-1) * normal  # (n, Gaussians, quantiles)
+            scores = weights.log().unsqueeze(-1).expand_as(u)
+            if self._one_order:
+                log_q = (
+                    log_normal(u.unsqueeze(-1), loc[:, None, None], scale[:, None, None]) + weights.log()[:, None, None]
+                )
+                rows = some.repeat_interleave(u[0].numel(), 0)
+                rows[:, variable] = u.flatten()
+                with torch.no_grad():
+                    scores = scores + self.model_.log_prob(rows).view(u.shape) - log_q.logsumexp(-1)
+            values = column.decode(u.flatten(1).numpy()).clip(column.lowest, column.highest)
+            means.append((scores.flatten(1).softmax(1).numpy() * values).sum(1))
         return np.concatenate(means)
 
     def _labelled(self, p: np.ndarray, labels: list[Any], names: list[Any], index: Any) -> Any:
@@ -634,6 +644,26 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         if labels:
             table.columns.names = names
         return table
+
+
+def _gaussians(given: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, means and scales, each (..., Gaussians), of a mixture of Gaussians, or of such mixtures."""
+    weights, parts = given.mixture_distribution.probs, given.component_distribution
+    if not hasattr(parts, "mixture_distribution"):
+        return weights, parts.loc, parts.scale
+    inner, loc, scale = _gaussians(parts)
+    return (weights.unsqueeze(-1) * inner).flatten(-2), loc.flatten(-2), scale.flatten(-2)
+
+
+def _gaussians_before(models: Sequence[MADE], x: Tensor, variable: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of a variable given what comes before it in the order of each model, all models alike."""
+    likelihood: Any = models[0].likelihood
+    filled = likelihood.filled(x)
+    with torch.no_grad():
+        params = [likelihood.take(model(filled), [variable]) for model in models]
+    parts = [_gaussians(likelihood.columns[variable].distribution(one)) for one in params]
+    weights, loc, scale = (torch.cat(together, -1) for together in zip(*parts, strict=True))
+    return weights / len(models), loc, scale
 
 
 class Question(NamedTuple):

@@ -41,6 +41,8 @@ class Saved(nn.Module):
     """
 
     config: Any
+    likelihood: Likelihood
+    output: Any
     connectivity: Connectivity
     connectivities: list[Connectivity]
     made_with: Any
@@ -124,6 +126,16 @@ class Saved(nn.Module):
         model.to(dtype=tensors["output.weight"].dtype)
         model.load_state_dict({**tensors, "_extra_state": {"current": current, "connectivities": rest}})
         return model
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
+        self.likelihood.check_dtype(fn(self.output.weight[:0].detach()).dtype)
+        return super()._apply(fn, recurse)
+
+    def extra_repr(self) -> str:
+        """Configuration, for ``print(model)``."""
+        shown = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.config).items()}
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if name != "likelihood")
 
     def get_extra_state(self) -> dict[str, Any]:
         """The connectivities, so that ``state_dict()`` holds them beside the weights."""
@@ -215,10 +227,15 @@ def from_config(config: dict[str, Any]) -> Likelihood:
         >>> from_config({"name": "Categorical", "k": 3})
         Categorical(k=3)
     """
-    values = {name: value for name, value in config.items() if name != "name"}
+    values = {name: _as_tuple(value) for name, value in config.items() if name != "name"}
     if "columns" in values:
         values["columns"] = [from_config(column) for column in values["columns"]]
     return subclass_named(Likelihood, config["name"])(**values)
+
+
+def _as_tuple(value: Any) -> Any:
+    """Lists, in which files keep tuples, as tuples again: a likelihood must be hashable."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def subclass_named(base: type, name: str) -> Any:
@@ -265,6 +282,10 @@ def check_complete(likelihood: Any) -> None:
     for attribute in ("n_params", "support"):
         if not hasattr(likelihood, attribute):
             raise TypeError(f"likelihood {name} must have the attribute {attribute!r}; see made.Likelihood")
+    if likelihood.outside_support(
+        likelihood.filled(torch.full((likelihood.n_features or 1,), torch.nan, device="cpu"))
+    ).any():
+        raise TypeError(f"likelihood {name} must have a placeholder in its support, got {likelihood.placeholder!r}")
     to_config(likelihood)
 
 

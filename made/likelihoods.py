@@ -308,7 +308,8 @@ class Categorical(Likelihood):
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """The number of cumulative probabilities that u has reached; the last, 1, can never be reached."""
         precise = torch.promote_types(params.dtype, torch.float32)
-        cumulative = torch.softmax(params / temperature, -1, dtype=precise).cumsum(-1)[..., :-1]
+        logits = params.to(precise) - params.amax(-1, keepdim=True)  # or a tiny temperature would make them infinite
+        cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)[..., :-1]
         return (u.unsqueeze(-1) >= cumulative).sum(-1).to(params.dtype)
 
     def outside_support(self, x: Tensor) -> Tensor:
@@ -693,6 +694,11 @@ class Columns(Likelihood):
     def filled(self, x: Tensor) -> Tensor:
         """Every column with its own placeholder."""
         return self.each(lambda g: g.likelihood.filled(x[..., g.variables]))
+
+    def check_dtype(self, dtype: torch.dtype) -> None:
+        """Refuse a dtype in which values of some column would merge."""
+        for group in self.groups:
+            group.likelihood.check_dtype(dtype)
 
     def outside_support(self, x: Tensor) -> Tensor:
         """Every column by its own rule."""

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from made.checks import boolean, check_sizes, integer, is_integer, number, positive, tensor
-from made.checks import seed as as_seed
+from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor
 from made.formats import Saved, check_complete, to_config
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
@@ -61,7 +60,7 @@ class Config:
             checked["n_masks"] = integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
         checked["context_features"] = integer("context_features", self.context_features, minimum=0)
         checked["dropout"] = number("dropout", self.dropout, minimum=0, below=1)
-        checked["seed"] = as_seed("seed", self.seed)
+        checked["seed"] = seed_number("seed", self.seed)
         for switch in ("direct", "residual", "mask_conditioning"):
             checked[switch] = boolean(switch, getattr(self, switch))
         for name, value in checked.items():
@@ -249,7 +248,7 @@ class MADE(Saved):
         """The same model under another connectivity: a view that shares the weights. The model itself is not touched.
 
         Any number of threads can each ask under a connectivity of its own. With an order for every row of a batch,
-        shape (N, D), the view takes batches of N rows.
+        shape (N, D), the view takes batches of N rows. To move or to convert a view moves or converts the model.
 
         Args:
             connectivity: as in :meth:`use`, and refused likewise.
@@ -282,6 +281,11 @@ class MADE(Saved):
             TypeError: x or the context is no tensor of the model's dtype.
         """
         x = self.check(x)
+        rows = self.connectivity.order.shape[:-1]
+        if rows not in (torch.Size(), x.shape[:-1]):
+            raise ValueError(
+                f"x must have shape {(*rows, self.n_features)}, a row for each order, got {tuple(x.shape)}"
+            )
         inputs = self.likelihood.inputs(x)
         context = self.check_context(context, x.shape[:-1])
         return self.network(inputs if context is None else torch.cat([context, inputs], -1))
@@ -448,13 +452,3 @@ class MADE(Saved):
         if (by_step[:, 1:] & ~by_step[:, :-1]).any():
             raise ValueError("given must know the first variables of the order in every row, and no later one")
         return given
-
-    def _apply(self, fn: Any, recurse: bool = True) -> MADE:
-        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
-        self.likelihood.check_dtype(fn(self.output.weight[:0].detach()).dtype)
-        return super()._apply(fn, recurse)
-
-    def extra_repr(self) -> str:
-        """Configuration, for ``print(model)``."""
-        shown = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.config).items()}
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if name != "likelihood")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributions
@@ -48,7 +48,7 @@ def conditional(
     """
     members = [evaluation_view(member) for member in members_of(model)]
     x = members[0].check_partial(x, "x").clone()
-    targets = [target] if is_integer(target) else list(target)  # type: ignore[arg-type]
+    targets: list[Any] = list(target) if isinstance(target, Sequence) else [target]
     D = x.shape[1]
     if not targets or len(set(targets)) < len(targets) or not all(is_integer(i) and 0 <= i < D for i in targets):
         raise ValueError(f"target must be one or several different variables from 0..{D - 1}, got {target!r}")
@@ -148,8 +148,11 @@ def disagreement(
             same = Mixture([member.under(member.connectivity.reordered(order)) for member in members])
             if target is None:
                 answers.append(marginal_log_prob(same, x, context))
-            else:
-                answers.append(conditional(same, x, target, context).logits)  # type: ignore[attr-defined]
+                continue
+            found = conditional(same, x, target, context)
+            if not isinstance(found, distributions.Categorical):
+                raise ValueError(f"target must have finitely many values, got {target!r}; None asks for densities")
+            answers.append(found.logits)
         result = torch.stack(answers)
         if target is None:
             return Disagreement(result, result.std(0))

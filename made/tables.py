@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from numbers import Integral, Real
@@ -178,7 +178,8 @@ class Column(ABC):
         if len(declared or levels) == 1:
             return Levels(name, "constant", declared or levels, 0)
         if kind == "auto":
-            kind = _automatic_kind(known, levels, name, bool(declared), is_frame)
+            gaps = bool(values.missing.any())
+            kind = _automatic_kind(known, levels, name, bool(declared), is_frame, gaps)
         if kind == "real":
             training = Values(values.values[train], values.missing[train])
             return RealColumn.fit(values if training.missing.all() else training, name)
@@ -202,8 +203,10 @@ class Column(ABC):
 
 
 def _refuse_dates(known: np.ndarray, name: Any) -> None:
-    dates = (date, timedelta, np.datetime64, np.timedelta64)
-    for value in known if known.dtype.kind == "O" else ():
+    dates = (date, time, timedelta, np.datetime64, np.timedelta64)
+    for value in known if known.dtype.kind in "Oc" else ():
+        if isinstance(value, complex | np.complexfloating):
+            raise ValueError(f"column {name!r} must hold no complex numbers, got {value!r}: split it into two columns")
         if isinstance(value, dates) or type(value).__name__ == "Period":
             raise ValueError(f"column {name!r} {_NO_DATES}, got {value!r}: {_DATES_ADVICE}")
 
@@ -224,7 +227,9 @@ def _sorted_levels(known: np.ndarray, name: Any) -> tuple[Any, ...]:
         return tuple(sorted(distinct, key=lambda value: (type(value).__name__, repr(value))))
 
 
-def _automatic_kind(known: np.ndarray, levels: tuple[Any, ...], name: Any, declared: bool, is_frame: bool) -> str:
+def _automatic_kind(
+    known: np.ndarray, levels: tuple[Any, ...], name: Any, declared: bool, is_frame: bool, gaps: bool
+) -> str:
     """The rules of :class:`Table`, for a column with two values or more."""
     if declared or known.dtype.kind == "O":
         if len(levels) > max(_MANY_TEXTS, len(known) / 2):
@@ -233,7 +238,7 @@ def _automatic_kind(known: np.ndarray, levels: tuple[Any, ...], name: Any, decla
         return "categorical"
     if set(levels) <= {0, 1}:
         return "binary"
-    if known.dtype.kind == "f":
+    if known.dtype.kind == "f" and not (gaps and all(level.is_integer() for level in levels)):
         return "real"
     span = levels[-1] - levels[0] + 1
     if is_frame and len(levels) == len(known) == span >= _ROW_NUMBERS:
@@ -452,7 +457,8 @@ class Table:
     * integers, of a DataFrame, that are 50 or more, consecutive and all different, are refused: they number the rows;
     * integers that span at most 256 levels, and of which each has two rows or more on average, are counts. Their levels
       are all whole numbers from the smallest to the largest;
-    * all other numbers are real: floats always are, whole or not.
+    * all other numbers are real: floats are, whole or not, but for whole ones beside missing values, the only form in
+      which many tables can hold integers with gaps.
 
     An object column with nothing but numbers is a column of numbers. Dates, times and durations are refused whatever
     the kind, infinite numbers and columns without a value, too.
@@ -639,6 +645,8 @@ def _kinds(kinds: Any, names: list[Any]) -> list[str]:
         if unknown:
             raise ValueError(f"kinds must name columns of X, which has {names}, got {unknown[0]!r}")
         kinds = [kinds.get(name, "auto") for name in names]
+    if not isinstance(kinds, Sequence):
+        raise ValueError(f"kinds must be one of {KINDS}, a list with one for each column, or a dict, got {kinds!r}")
     chosen = [kinds] * len(names) if isinstance(kinds, str) else list(kinds)
     if len(chosen) != len(names):
         raise ValueError(f"kinds must be one of {KINDS}, or one for each of {len(names)} columns, got {kinds!r}")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from made.checks import boolean, integer, number, positive, seed, tensor
+from made.checks import boolean, integer, number, positive, seed_number, tensor
 
 
 @pytest.mark.parametrize("value", [2, 7, 10**30, np.int64(2), np.uint8(255), np.int32(3)])
@@ -93,15 +93,15 @@ def test_no_number_is_infinite():
 
 @pytest.mark.parametrize("value", [0, -1, -(2**63), 2**64 - 1, np.uint64(2**64 - 1), np.int8(-5)])
 def test_what_pytorch_takes_for_a_seed_is_one(value):
-    assert type(seed("seed", value)) is int
-    assert torch.Generator().manual_seed(seed("seed", value)) is not None
-    assert seed("seed", value) == value
+    assert type(seed_number("seed", value)) is int
+    assert torch.Generator().manual_seed(seed_number("seed", value)) is not None
+    assert seed_number("seed", value) == value
 
 
 @pytest.mark.parametrize("value", [-(2**63) - 1, 2**64, True, np.False_, 1.0, None, "0"])
 def test_other_seeds_are_refused(value):
     with pytest.raises(ValueError, match="seed must be an int of at most 64 bits, got "):
-        seed("seed", value)
+        seed_number("seed", value)
 
 
 # numbers become tensors if nothing is lost

@@ -664,3 +664,28 @@ def test_questions_in_inference_mode_leave_a_model_that_trains_on():
     for loss in (model.loss(x), -mixture.log_prob(x).mean(), -marginal_log_prob(model, gaps).mean()):
         loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_loaded_mixture_has_the_masks_it_was_saved_with():
+    saved, other = (Mixture(MADE(4, order="random", n_masks=3, seed=seed).double()) for seed in (0, 9))
+    x = states(saved.model)
+    other.load_state_dict(saved.state_dict())
+    assert torch.equal(other.log_prob(x), saved.log_prob(x))
+
+
+def test_a_view_of_many_orders_takes_its_rows_and_no_others():
+    model = agnostic("bernoulli")
+    x = rows(model, 3)
+    each = model.under(model.connectivity.reordered(torch.rand(3, 5, generator=seeded()).argsort(1)))
+    for wrong in (x[:1], x[0], rows(model, 4)):
+        with pytest.raises(ValueError, match=r"x must have shape \(3, 5\), a row for each order"):
+            each.log_prob(wrong)
+    for ask in (marginal_log_prob, impute, lambda m, x: conditional(m, x, 0)):
+        with pytest.raises(ValueError, match="model must have one order to start from"):
+            ask(each, x)
+
+
+def test_orders_cannot_be_asked_for_the_probabilities_of_a_real_target():
+    model = MADE(2, order="random", n_masks=None, likelihood=made.Gaussian())
+    with pytest.raises(ValueError, match="target must have finitely many values, got 1"):
+        disagreement(model, torch.zeros(1, 2), target=1)

@@ -4,6 +4,7 @@ import itertools
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from datetime import time
 
 import numpy as np
 import pandas as pd
@@ -898,3 +899,75 @@ def test_threads_give_what_one_gives():
             np.testing.assert_array_equal(one, other)
     assert fitted.model_.training
     assert fitted.model_.connectivity is order
+
+
+# found by trying to break it
+
+
+def test_the_mean_of_a_column_with_few_values_is_not_lost_between_them():
+    """Components as narrow as the floor, against sums over the values, with one order and with many."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    y = np.where(rng.random(400) < 1 / (1 + np.exp(-2 * x)), 3.63, 1.13)
+    for options in ({"n_masks": 1, "n_models": 2}, {"n_masks": None}, {"n_masks": 1}):
+        fitted = density(hidden=(16,), epochs=100, lr=0.01, n_components=3, **options).fit(np.c_[y, x])
+        guess = fitted.predict(np.c_[np.zeros(5), np.linspace(-1.5, 1.5, 5)], 0)
+        assert guess == pytest.approx(1.13 + 2.5 / (1 + np.exp(-2 * np.linspace(-1.5, 1.5, 5))), abs=0.25)
+        assert (np.diff(guess) > 0).all()
+
+
+def test_columns_whose_names_are_numbers_do_not_change_places():
+    X = pd.DataFrame({0: np.random.default_rng(0).normal(size=50), 1: np.linspace(90, 110, 50)})
+    fitted = density().fit(X)
+    for ask in (fitted.score_samples, fitted.impute, fitted.predict):
+        with pytest.raises(ValueError, match=r"X must have the columns of fit, \[0, 1\], got \[1, 0\]"):
+            ask(X[[1, 0]])
+
+
+def test_lists_of_texts_and_numbers_keep_both():
+    rows = [["a", 1.5], ["b", 2.5], ["a", NAN], ["b", 0.5]] * 10
+    fitted = density(n_masks=None).fit(rows)
+    assert [column.kind for column in fitted.columns_] == ["binary", "real"] or fitted.columns_[1].kind == "real"
+    assert fitted.impute(rows)[2][1] != "nan"
+
+
+def test_integers_with_gaps_are_counts():
+    """What holds them is floats, in pandas and in NumPy."""
+    counts = np.random.default_rng(0).poisson(1.2, 100).astype(float)
+    counts[::7] = NAN
+    X = pd.DataFrame({"kids": counts, "real": np.linspace(0, 1, 100)})
+    fitted = density(n_masks=None).fit(X)
+    assert [column.kind for column in fitted.columns_] == ["count", "real"]
+    filled = fitted.impute(X)["kids"]
+    assert (filled == filled.round()).all()
+    assert (filled >= 0).all()
+
+
+def test_training_in_threads_gives_what_one_gives(untouched_rng):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    train = lambda _: density(dropout=0.5).fit(X).score(X)
+    with ThreadPoolExecutor(8) as pool:
+        assert len({*pool.map(train, range(8)), train(0)}) == 1
+
+
+def test_it_learns_in_inference_mode():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    with torch.inference_mode():
+        inside = density().fit(X).score(X)
+    assert inside == density().fit(X).score(X)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([time(12, 30), time(13)] * 20, "column 'c' must hold no dates"),
+     ([1 + 2j, 3] * 20, "column 'c' must hold no complex numbers")],
+)  # fmt: skip
+def test_values_that_are_neither_numbers_nor_names(values, message):
+    with pytest.raises(ValueError, match=message):
+        density().fit(pd.DataFrame({"c": pd.Series(values, dtype=object), "r": np.arange(40) / 7}))
+
+
+@pytest.mark.parametrize("kinds", [3, None])
+def test_kinds_of_no_kind(kinds):
+    with pytest.raises(ValueError, match="kinds must be one of"):
+        density(kinds=kinds).fit(np.random.default_rng(0).normal(size=(20, 2)))

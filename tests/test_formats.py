@@ -171,3 +171,24 @@ def test_of_two_classes_of_one_name_the_newest_is_taken(tmp_path):
     define(0)(3).save(tmp_path / "model")
     newest = define(0)
     assert type(made.MADE.load(tmp_path / "model")) is newest
+
+
+@dataclass(frozen=True)
+class Steps(made.Bernoulli):
+    """A likelihood with an argument that files hold as a list."""
+
+    cuts: tuple = (1.0, (2.0, 3.0))
+
+
+def test_a_tuple_comes_back_as_one(tmp_path):
+    model = made.MADE(2, likelihood=made.Columns([Steps(), made.Bernoulli()]))
+    model.save(tmp_path / "model")
+    assert made.MADE.load(tmp_path / "model").likelihood == model.likelihood
+
+
+def test_a_placeholder_outside_the_support_is_refused():
+    positive = own(outside_support=lambda self, x: ~(x > 0))
+    with pytest.raises(TypeError, match=r"likelihood Own must have a placeholder in its support, got 0\.0"):
+        made.MADE(2, likelihood=dataclass(frozen=True)(positive)())
+    good = own(outside_support=lambda self, x: ~(x > 0), placeholder=1.0)
+    made.MADE(2, likelihood=dataclass(frozen=True)(good)())

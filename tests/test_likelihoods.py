@@ -608,7 +608,8 @@ def test_a_dtype_that_would_merge_levels_is_refused():
         x = torch.arange(float(k))
         assert torch.equal(x.to(dtype).float(), x)  # as many as can be told apart
         made.MADE(2, (3,), likelihood=Categorical(k)).to(dtype)
-        for one in (Categorical(k + 1), DiscretizedLogistic(k + 1), Columns([Bernoulli(), Categorical(k + 1)])):
+        among = [Columns([other, Categorical(k + 1)]) for other in (Bernoulli(), Gaussian())]
+        for one in (Categorical(k + 1), DiscretizedLogistic(k + 1), *among):
             for model in (made.MADE(2, (3,), likelihood=one), made.Autoencoder(2, (3,), 2, one)):
                 with pytest.raises(
                     TypeError, match=f"{dtype} holds the whole numbers from 0 to {k - 1} only, too few for"
@@ -624,3 +625,12 @@ def test_low_precision_samples_have_the_right_frequencies(dtype):
         torch.zeros(25_600, 256, dtype=dtype), ((torch.arange(25_600) + 0.5) / 25_600).double()
     )
     assert torch.bincount(drawn.long(), minlength=256).tolist() == [100] * 256
+
+
+@pytest.mark.parametrize(
+    ("dtype", "temperature"), [(torch.float16, 1e-4), (torch.bfloat16, 1e-38), (torch.float32, 1e-38)]
+)
+def test_the_coldest_sample_is_the_mode(dtype, temperature):
+    u = torch.tensor([0.01, 0.5, 0.99], dtype=torch.float64)
+    logits = torch.tensor([1.0, 8.0, 3.0], dtype=dtype).expand(3, 3)
+    assert Categorical(3).sample(logits, u, temperature).tolist() == [1, 1, 1]

@@ -50,7 +50,7 @@ FLOORS = {  # what each module may import when it is imported
     "training.loop": {"training.options", "training.run"},
     "training": TRAINING,
     "tables": {"likelihoods", "checks"},
-    "estimator": {"tables", "model", "ensemble", "queries", "training", "checks"},
+    "estimator": {"tables", "model", "ensemble", "queries", "training", "checks", "likelihoods"},
 }
 LATER = {"training.run": {"show"}}  # History.plot draws
 

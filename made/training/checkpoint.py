@@ -75,8 +75,9 @@ def check_same_run(path: str | os.PathLike[str], saved: dict[str, Any], now: dic
         Traceback (most recent call last):
         ValueError: checkpoint run.checkpoint belongs to another run: lr was 0.1, now it is 0.2
     """
-    for name, value in now.items():
-        if saved.get(name) != value:
+    for name in {**now, **saved}:
+        before, value = saved.get(name), now.get(name)
+        if before != value:
             raise ValueError(
-                f"checkpoint {os.fspath(path)} belongs to another run: {name} was {saved.get(name)}, now it is {value}"
+                f"checkpoint {os.fspath(path)} belongs to another run: {name} was {before}, now it is {value}"
             )

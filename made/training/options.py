@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from made.checks import boolean, integer, number, positive, seed
+from made.checks import boolean, integer, number, positive, seed_number
 
 __all__ = ["Options"]
 
@@ -47,7 +47,7 @@ class Options:
             setattr(self, name, number(name, getattr(self, name), minimum=0, below=math.inf))
         for name in ("resume", "amp"):
             setattr(self, name, boolean(name, getattr(self, name)))
-        self.lr, self.seed = positive("lr", self.lr), seed("seed", self.seed)
+        self.lr, self.seed = positive("lr", self.lr), seed_number("seed", self.seed)
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f'schedule must be "constant" or "cosine", got {self.schedule!r}')
         if self.resume and self.checkpoint is None:

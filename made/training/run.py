@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,6 +29,8 @@ from made.training.strips import kept_masked
 __all__ = ["LARGE", "History", "Run", "TakesTurns"]
 
 LARGE = 100.0  # an absolute value that standardised columns do not have, unless there are outliers
+
+_LENT = threading.RLock()  # who holds it has the global generator
 
 
 @dataclass
@@ -142,13 +145,13 @@ class Run:
     def underway(self, progress: bool) -> Iterator[None]:
         """From the start, or from the checkpoint, to the best weights; Ctrl-C ends training early.
 
-        Dropout and noise draw from the global generator: it is lent a seed, and put back afterwards. With a single
-        connectivity the weights are kept masked.
+        Dropout and noise draw from the global generator: it is lent a seed, to one run at a time however many threads
+        there are, and put back afterwards. With a single connectivity the weights are kept masked.
         """
         keep = not self.turn_takers and not self.options.amp
         bar = Progress(self.options.epochs, boolean("progress", progress) and self.group.rank == 0)
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad(), bar:
+        with _LENT, torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad(), bar:
             self.progress = bar
             torch.manual_seed(self.options.seed + self.group.rank)
             self.begin()

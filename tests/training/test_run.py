@@ -317,5 +317,7 @@ def test_a_falling_rate_follows_its_cosine_also_after_a_stop(tmp_path, monkeypat
     assert same(whole, again)
     with pytest.raises(ValueError, match="belongs to another run: schedule was cosine over 4 epochs"):
         made.fit(Mortal(), TRAIN, VALID, **{**settings, "epochs": 5}, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="belongs to another run: schedule was cosine over 4 epochs, now it is None"):
+        made.fit(Mortal(), TRAIN, VALID, **{**settings, "schedule": "constant"}, checkpoint=path, resume=True)
     with pytest.raises(ValueError, match="schedule must be"):
         made.fit(Mortal(), TRAIN, VALID, schedule="linear")
