@@ -61,8 +61,8 @@ CONFIG = {
             "made": {},
         },
         "imputation": {
-            "splits": 3,
-            "data": ["iris", "wine", "breast_cancer", "diabetes"],
+            "splits": 2,
+            "data": ["iris", "wine", "diabetes"],
             "methods": ["made", "column_mean", "neighbours", "iterative"],
             "made": {},
         },
