@@ -35,13 +35,9 @@ _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 class Settings(NamedTuple):
     """What suits a number of rows; measured on tables of 150 to 20,000 rows, in between as the formulas say.
 
-    Attributes:
-        n_components: of the conditional of a real variable or a count.
-        activation: of the hidden units.
-        dropout: probability that a hidden unit is dropped.
-        lr: learning rate at the start.
-        batch_size: rows per step.
-        steps: of the optimizer.
+    ``n_components`` are those of the conditional of a real variable or a count, ``activation`` is that of the hidden
+    units, ``dropout`` the probability that one is dropped, ``lr`` the learning rate at the start, ``batch_size`` the
+    rows per step, and ``steps`` are those of the optimizer.
     """
 
     n_components: int
@@ -112,13 +108,13 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             None, or a number, trains under many orders, for rows with missing values and for questions that leave other
             columns open. "auto" is None if X has missing values, else 1: one order fits small tables better.
         residual: every hidden layer after the first adds to the one before it.
-        activation: of the hidden units, as in :class:`made.MADE`; None for what suits the number of rows.
+        activation: of the hidden units, as in ``made.MADE``; None for what suits the number of rows.
         dropout: probability that a hidden unit is dropped in training; None for what suits the number of rows.
         epochs: the most passes over the training rows; None for what suits their number, few rows being taken several
             times in each epoch.
         batch_size: rows per step; None for what suits the number of rows.
         lr: learning rate at the start; None for what suits the number of rows.
-        schedule: "cosine" for a rate that falls to 0, or "constant"; as in :func:`made.fit`.
+        schedule: "cosine" for a rate that falls to 0, or "constant"; as in ``made.fit``.
         weight_decay: decoupled weight decay.
         validation_fraction: share of the rows, in [0, 1), that is set aside to keep the best weights; 0 for the last.
         patience: stop after this many epochs without a lower validation loss; None for never.
@@ -131,7 +127,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     Attributes:
         table_: the :class:`made.tables.Table`: how each column becomes a variable, and back.
         columns_: its columns, each a :class:`made.tables.Column`.
-        model_: the trained MADE, or :class:`made.Mixture` of several, in double precision. Its variables are the
+        model_: the trained MADE, or ``made.Mixture`` of several, in double precision. Its variables are the
             columns that are not constant. None if all are.
         n_masks_: what ``n_masks="auto"`` came to.
         history_: losses of the training in nats per row of variables; a list of them for several models.
@@ -398,7 +394,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             n_orders: number of random orders, at least 2.
 
         Returns:
-            :class:`made.Disagreement`: the answers of every order, and their spread for each row: in nats without a
+            ``made.Disagreement``: the answers of every order, and their spread for each row: in nats without a
             target, else the mean total variation distance from their average.
 
         Raises:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 __all__ = ["ConditionedLinear", "Linear", "MaskedLinear", "evaluation_view", "multiply_by_row", "uniform_", "view"]
-
-_Any = TypeVar("_Any", bound=nn.Module)
 
 
 def uniform_(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:
@@ -198,7 +196,7 @@ def multiply_by_row(weight: Tensor, x: Tensor, mask: Tensor, sizes: Sequence[int
     return torch.cat([seen[:, line] @ rows.T for line, rows in enumerate(weight.split(sizes))], 1)
 
 
-def view(module: _Any) -> _Any:
+def view(module: Any) -> Any:
     """The same module once more: it shares weights, buffers and hooks, but has a mode and masks of its own.
 
     What is done to the view's mode or masks leaves the module as it is, so any number of threads can each look at it
@@ -218,7 +216,7 @@ def view(module: _Any) -> _Any:
     return same
 
 
-def evaluation_view(module: _Any) -> _Any:
+def evaluation_view(module: Any) -> Any:
     """The module in evaluation mode (no dropout, no noise): itself if it is, else a view of it.
 
     Example:

@@ -564,11 +564,8 @@ class DiscretizedLogistic(Scaled, Categorical):
 class Group(NamedTuple):
     """Columns of one table that share a likelihood.
 
-    Attributes:
-        likelihood: which they share.
-        variables: their indices.
-        inputs: the places of their network inputs in a flat row, shape (variables, E).
-        params: the places of their raw outputs, shape (variables, K).
+    ``variables`` are their indices. ``inputs`` are the places of their network inputs in a flat row, shape (variables,
+    E), and ``params`` those of their raw outputs, shape (variables, K).
     """
 
     likelihood: Likelihood

@@ -96,11 +96,10 @@ def _real_conditional(
 class Disagreement(NamedTuple):
     """Answers to one question under several orders, and how far they are apart.
 
-    Attributes:
-        answers: without a target log-probabilities in nats, shape (orders, N); with one the log-probabilities of its
-            values, shape (orders, N, values).
-        spread: for each row, shape (N,): without a target the standard deviation of its log-probability over the
-            orders, in nats; with one the mean total variation distance from the average of the answers, in [0, 1].
+    ``answers`` are, without a target, log-probabilities in nats, shape (orders, N); with one the log-probabilities of
+    its values, shape (orders, N, values). ``spread`` has one number per row, shape (N,): without a target the standard
+    deviation of its log-probability over the orders, in nats; with one the mean total variation distance from the
+    average of the answers, in [0, 1].
     """
 
     answers: Tensor
