@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from made.checks import check_sizes, integer
-from made.formats import check_complete
+from made.formats import Converted, check_complete
 from made.layers import Linear
 from made.likelihoods import Bernoulli, Likelihood
 
 __all__ = ["Autoencoder", "is_noise", "perceptron"]
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Converted):
     r"""An encoder to a code and a decoder back to the parameters of a likelihood.
 
     .. math:: z = f(x), \qquad \hat{x} = g(z), \qquad L(x) = -\sum_{i=1}^{D} \log p(x_i \mid \hat{x}_i)
@@ -124,11 +123,6 @@ class Autoencoder(nn.Module):
     def check(self, x: Tensor, name: str = "x") -> Tensor:
         """Refuse anything but rows (..., D) with values in the support; return them as a tensor."""
         return self.likelihood.check_rows(x, self.n_features, next(self.parameters()).dtype, name)
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Autoencoder:
-        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
-        self.likelihood.check_dtype(fn(next(self.parameters())[:0].detach()).dtype)
-        return super()._apply(fn, recurse)
 
 
 def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequential:

@@ -205,10 +205,11 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         folds = self._folds(len(X), generator)
         self.table_ = Table.fit(X, self.kinds, folds[0][0].numpy() if len(folds) == 1 else slice(None))
         self.columns_ = self.table_.columns
-        if self.n_masks == "auto":
-            missing = any(column.missing.any() for column in self.table_.values(X))
+        values = self.table_.values(X)
+        missing = any(column.missing.any() for column in values)
         self.n_masks_ = self.n_masks if self.n_masks != "auto" else None if missing else 1
-        rows = self._encode(X)[1]
+        self._refuse_gaps(values)
+        rows = self.table_.encode(values)
         with torch.inference_mode(False):
             trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
         models, histories = [model for model, _ in trained], [history for _, history in trained]
@@ -505,13 +506,17 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         return X
 
     def _encode(self, X: Any, ignored: Collection[int] = ()) -> tuple[list[Values], Rows]:
-        """Values of the table, and rows of the model; a model with one order takes no missing ones but the ignored."""
+        """Values of the table, and rows of the model; those of ignored columns count as missing."""
         check_is_fitted(self, "table_")
         values = self.table_.values(self._checked(X), ignored)
+        self._refuse_gaps(values, ignored)
+        return values, self.table_.encode(values)
+
+    def _refuse_gaps(self, values: Sequence[Values], ignored: Collection[int] = ()) -> None:
+        """A model with one order takes no missing values but those of the ignored columns."""
         for i, column in enumerate(values):
             if self._one_order and i not in ignored and column.missing.any():
                 raise ValueError(f"X contains NaN, in column {self.columns_[i].name!r}: that needs {_MANY_ORDERS}")
-        return values, self.table_.encode(values)
 
     def _conditions(self, rows: Rows) -> Tensor:
         """Rows of the model, NaN where nothing is known; in a model with one order the usual level if it is unseen."""

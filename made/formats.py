@@ -15,13 +15,40 @@ from made.files import read_tensors, write_tensors
 from made.likelihoods import Likelihood
 from made.masks import Connectivity
 
-__all__ = ["FORMAT", "Saved", "check_complete", "from_config", "from_format_1", "from_plain", "subclass_named"]
+__all__ = [
+    "FORMAT",
+    "Converted",
+    "Saved",
+    "check_complete",
+    "from_config",
+    "from_format_1",
+    "from_plain",
+    "subclass_named",
+]
 __all__ += ["to_config", "to_plain"]
 
 FORMAT = "made.MADE/2"
 
 
-class Saved(nn.Module):
+class Converted(nn.Module):
+    """A model with a likelihood that is not converted to a dtype in which values of its support would merge.
+
+    Example:
+        >>> import made
+        >>> made.Autoencoder(2, likelihood=made.Categorical(260)).bfloat16()
+        Traceback (most recent call last):
+        TypeError: torch.bfloat16 holds the whole numbers from 0 to 256 only, too few for Categorical(k=260)
+    """
+
+    likelihood: Likelihood
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move or convert; called by ``to()``, ``half()`` and the like."""
+        self.likelihood.check_dtype(fn(next(self.parameters())[:0].detach()).dtype)
+        return super()._apply(fn, recurse)
+
+
+class Saved(Converted):
     """A model that can be written to a file and read again; what :class:`~made.model.MADE` is made of.
 
     It has a ``config``, a list of ``connectivities`` and the ``connectivity`` in use. A subclass may take other
@@ -41,8 +68,6 @@ class Saved(nn.Module):
     """
 
     config: Any
-    likelihood: Likelihood
-    output: Any
     connectivity: Connectivity
     connectivities: list[Connectivity]
     made_with: Any
@@ -126,11 +151,6 @@ class Saved(nn.Module):
         model.to(dtype=tensors["output.weight"].dtype)
         model.load_state_dict({**tensors, "_extra_state": {"current": current, "connectivities": rest}})
         return model
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Move or convert; called by ``to()``, ``half()`` and the like. Refuses a dtype that would merge values."""
-        self.likelihood.check_dtype(fn(self.output.weight[:0].detach()).dtype)
-        return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
         """Configuration, for ``print(model)``."""
