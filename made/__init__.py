@@ -16,7 +16,7 @@ from typing import Any
 
 from made import data, diagnostics, ensemble, layers, likelihoods, masks, sampling, show, training
 from made.autoencoder import Autoencoder
-from made.ensemble import Mixture, impute, marginal_log_prob
+from made.ensemble import Ensemble, Mixture, impute, marginal_log_prob
 from made.likelihoods import (
     Bernoulli,
     Categorical,
@@ -42,6 +42,7 @@ __all__ = [
     "Connectivity",
     "Disagreement",
     "DiscretizedLogistic",
+    "Ensemble",
     "Estimate",
     "Gaussian",
     "History",

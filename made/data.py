@@ -18,8 +18,9 @@ from torch import Tensor
 
 from made.checks import seed_number
 from made.files import write_whole
+from made.groups import Groups, groups
 
-__all__ = ["FILES", "NAMES", "File", "Split", "cache_folder", "fetch", "load"]
+__all__ = ["FILES", "NAMES", "File", "Groups", "Split", "cache_folder", "fetch", "groups", "load"]
 
 NAMES = ("digits", "mnist", "binarized_mnist", "dna", "mushrooms", "nips")
 

@@ -15,7 +15,7 @@ from made.masks import degrees_from_order
 
 if TYPE_CHECKING:
     from made.autoencoder import Autoencoder
-    from made.ensemble import Mixture
+    from made.ensemble import Average
     from made.model import MADE
 
 __all__ = [
@@ -175,7 +175,7 @@ def positive_copy(model: nn.Module, seed: int) -> Any:
     return probe
 
 
-def states(model: MADE | Mixture) -> Tensor:
+def states(model: MADE | Average) -> Tensor:
     """Every possible row of a finite model, shape (S, D), in counting order.
 
     Raises:
@@ -200,7 +200,7 @@ def states(model: MADE | Mixture) -> Tensor:
     return rows.to(parameter.device, parameter.dtype)
 
 
-def total_probability(model: MADE | Mixture, context: Tensor | None = None) -> float:
+def total_probability(model: MADE | Average, context: Tensor | None = None) -> float:
     r"""Sum of the probabilities of all states, which must be 1.
 
     .. math:: \sum_{x} p(x) = \sum_{x} \exp(\log p(x))

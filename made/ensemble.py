@@ -1,83 +1,66 @@
-"""Many orders and masks in one model, or many models: mixtures of them, and whatever is missing filled in."""
+"""Many orders and masks in one model, or many models: averages of them, and whatever is missing filled in."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from made.checks import integer
 from made.layers import evaluation_view
+from made.likelihoods import Likelihood
 from made.masks import Connectivity
 from made.model import MADE
+from made.patterns import row_by_row
 
-__all__ = ["NEEDS_ORDERS", "Mixture", "by_pattern", "choose", "impute", "marginal_log_prob", "members_of"]
-__all__ += ["prefix_log_prob", "row_by_row"]
+__all__ = ["Average", "Ensemble", "Mixture", "choose", "impute", "marginal_log_prob", "members_of"]
+__all__ += ["prefix_log_prob"]
 
 
-class Mixture(nn.Module):
-    r"""The average of several distributions, again a distribution: of one model's connectivities, or of several models.
+class Average(nn.Module):
+    r"""A weighted average of distributions over the same variables, again a distribution.
 
-    .. math:: p(x) = \frac1J \sum_{k=1}^{J} p_k(x), \qquad
-        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log J
+    .. math:: p(x) = \sum_{k=1}^{J} w_k\, p_k(x), \qquad
+        \log p(x) = \operatorname{logsumexp}_k \bigl( \log w_k + \log p_k(x) \bigr)
 
     Probabilities of whole rows are averaged. Averages of raw outputs, or of the probabilities of single variables, do
-    not sum to one and are no likelihood.
-
-    Args:
-        model: a MADE, or several of the same variables.
-        connectivities: of one MADE, what to average over; default: its own list. Several have one each.
-
-    Raises:
-        ValueError: there is nothing to average, a connectivity does not fit the model, or models do not fit together.
-
-    References:
-        Germain et al. 2015, section 4.2, arXiv:1502.03509.
+    not sum to one and are no likelihood. :class:`Mixture` averages the connectivities of one model, :class:`Ensemble`
+    several models.
 
     Example:
-        >>> mixture = Mixture(MADE(8, hidden=(16,), order="random", n_masks=4))
-        >>> x = torch.ones(5, 8)
-        >>> mixture.log_prob(x).shape, mixture.sample(3, generator=torch.Generator().manual_seed(0)).shape
-        (torch.Size([5]), torch.Size([3, 8]))
-        >>> two = Mixture([MADE(8, seed=0), MADE(8, order="random", seed=1)])
-        >>> two.log_prob(x).shape
-        torch.Size([5])
+        >>> isinstance(Mixture(MADE(3, order="random", n_masks=4)), Average)
+        True
     """
 
-    def __init__(self, model: MADE | Sequence[MADE], connectivities: Sequence[Connectivity] | None = None) -> None:
-        super().__init__()
-        self.model = model if isinstance(model, MADE) else nn.ModuleList(model)
-        self.chosen: list[Connectivity] | None = None
-        if isinstance(model, MADE) and connectivities is not None:
-            self.chosen = [model.checked(connectivity) for connectivity in connectivities]
-            if not self.chosen:
-                raise ValueError("connectivities must hold at least one connectivity, got none")
-        elif not isinstance(model, MADE) and (connectivities is not None or len(model) == 0):
-            raise ValueError("model must be a MADE, or several with no connectivities beside them: each has its own")
-        alike = {(m.n_features, m.likelihood, m.context_features) for m in self.members()}
-        if len(alike) > 1:
-            raise ValueError(f"models must agree in n_features, likelihood and context_features, got {alike}")
-        self.n_features, self.likelihood, self.context_features = alike.pop()
-        self.train(self.members()[0].training)
+    n_features: int
+    likelihood: Likelihood
+    context_features: int
 
-    @property
-    def connectivities(self) -> list[Connectivity]:
-        """What is averaged over: what was given, or what the models have by now."""
-        own = self.model.connectivities if isinstance(self.model, MADE) else [m.connectivity for m in self.members()]
-        return own if self.chosen is None else self.chosen
+    def members(self) -> list[Any]:
+        """What is averaged."""
+        raise NotImplementedError
 
-    def members(self) -> list[MADE]:
-        """What is averaged, each as a MADE of its own; those of one model share its weights."""
-        if isinstance(self.model, MADE):
-            return [self.model.under(connectivity) for connectivity in self.connectivities]
-        return list(self.model)  # type: ignore[arg-type]
+    def log_weights(self) -> Tensor:
+        """The logarithm of the weight of every member, shape (J,)."""
+        return torch.full((len(self.members()),), -math.log(len(self.members())), dtype=torch.float64, device="cpu")
+
+    def adopt(self, models: Sequence[Any]) -> None:
+        """Be of the variables of the models, which must agree."""
+        for name in ("n_features", "likelihood", "context_features"):
+            found = {getattr(model, name) for model in models if hasattr(model, name)}
+            if len(found) > 1:
+                raise ValueError(f"models must agree in {name}, got {found}")
+            setattr(self, name, found.pop() if found else None)
+        self.training = models[0].training
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-probability of each row, in nats: shape (..., D) to (...)."""
-        parts = [member.log_prob(x, context) for member in self.members()]
-        return torch.stack(parts).logsumexp(0) - math.log(len(parts))
+        asked = (x,) if context is None else (x, context)
+        parts = torch.stack([member.log_prob(*asked) for member in self.members()], -1)
+        return (parts + self.log_weights().to(parts)).logsumexp(-1)
 
     def sample(
         self,
@@ -91,7 +74,7 @@ class Mixture(nn.Module):
     ) -> Tensor:
         r"""Draw samples: for each, choose a member, then sample it.
 
-        With known values the choice follows :math:`p(k \mid x_{\text{known}}) \propto p_k(x_{\text{known}})`.
+        With known values the choice follows :math:`p(k \mid x_{\text{known}}) \propto w_k\, p_k(x_{\text{known}})`.
 
         Args:
             n: number of samples.
@@ -106,18 +89,136 @@ class Mixture(nn.Module):
             Shape (n, D).
         """
         n, members = integer("n", n, minimum=0), [evaluation_view(member) for member in self.members()]
-        weight = members[0].output.weight
-        given = weight.new_full((n, self.n_features), torch.nan) if given is None else given
-        given, context = members[0].check_given(given, n), members[0].check_context(context, (n,))
-        with torch.no_grad():
-            scores = [prefix_log_prob(member, member.check_given(given, n), context) for member in members]
-        samples = weight.new_empty(n, self.n_features)
-        for member, rows in zip(members, choose(torch.stack(scores, 1), generator), strict=True):
-            some = None if context is None else context[rows]
-            samples[rows] = member.sample(
-                len(rows), some, given[rows], temperature=temperature, generator=generator, method=method
-            )
-        return samples
+        scores = self.log_weights().expand(n, -1)
+        if context is not None or self.context_features:
+            context = members_of(self)[0][0].check_context(context, (n,))
+        if given is not None:
+            given = members_of(self)[0][0].check_given(given, n)
+            with torch.no_grad():
+                known = [prefix_log_prob(member, member.check_given(given, n), context) for member in members]
+            scores = scores.to(known[0]) + torch.stack(known, 1)
+        by_row = {name: values for name, values in (("context", context), ("given", given)) if values is not None}
+        options = {"temperature": temperature, "method": method} if (temperature, method) != (1, "incremental") else {}
+        chosen, drawn = choose(scores, generator), []
+        for member, rows in zip(members, chosen, strict=True):
+            some = {name: values[rows.to(values.device)] for name, values in by_row.items()}
+            drawn.append(member.sample(len(rows), **some, **options, generator=generator))
+        return torch.cat(drawn)[torch.cat(chosen).argsort().to(drawn[0].device)]
+
+
+class Mixture(Average):
+    r"""The average of one model's connectivities, all of the same weight.
+
+    .. math:: p(x) = \frac1J \sum_{k=1}^{J} p_k(x), \qquad
+        \log p(x) = \operatorname{logsumexp}_k \log p_k(x) - \log J
+
+    Args:
+        model: a MADE.
+        connectivities: what to average over; default: the model's own list.
+
+    Raises:
+        ValueError: there is nothing to average, or a connectivity does not fit the model.
+
+    References:
+        Germain et al. 2015, section 4.2, arXiv:1502.03509.
+
+    Example:
+        >>> mixture = Mixture(MADE(8, hidden=(16,), order="random", n_masks=4))
+        >>> x = torch.ones(5, 8)
+        >>> mixture.log_prob(x).shape, mixture.sample(3, generator=torch.Generator().manual_seed(0)).shape
+        (torch.Size([5]), torch.Size([3, 8]))
+    """
+
+    def __init__(self, model: MADE, connectivities: Sequence[Connectivity] | None = None) -> None:
+        super().__init__()
+        self.model, self.chosen = model, None
+        self.adopt([model])
+        if connectivities is not None:
+            self.chosen = [model.checked(connectivity) for connectivity in connectivities]
+            if not self.chosen:
+                raise ValueError("connectivities must hold at least one connectivity, got none")
+
+    @property
+    def connectivities(self) -> list[Connectivity]:
+        """What is averaged over: what was given, or what the model has by now."""
+        return self.model.connectivities if self.chosen is None else self.chosen
+
+    def members(self) -> list[MADE]:
+        """The model under each of the connectivities, with the same weights."""
+        return [self.model.under(connectivity) for connectivity in self.connectivities]
+
+
+class Ensemble(Average):
+    r"""The weighted average of several models of the same variables.
+
+    Args:
+        models: of any kind, also mixtures and ensembles: modules with ``log_prob(x)`` and ``sample(n, generator=)``.
+        weights: one number per model, in proportion; default: all the same.
+
+    Attributes:
+        weights: of the models, shape (models,); they sum to 1.
+
+    Raises:
+        TypeError: a model is no such module.
+        ValueError: there is none, the models do not fit together, or a weight is negative.
+
+    Example:
+        >>> two = Ensemble([MADE(8, seed=0), MADE(8, order="random", seed=1)], weights=[1, 3])
+        >>> two.weights.tolist(), two.log_prob(torch.ones(5, 8)).shape
+        ([0.25, 0.75], torch.Size([5]))
+    """
+
+    weights: Tensor
+
+    def __init__(self, models: Sequence[Any], weights: Any = None) -> None:
+        super().__init__()
+        for model in models:
+            if not (isinstance(model, nn.Module) and hasattr(model, "log_prob") and hasattr(model, "sample")):
+                raise TypeError(f"models must be modules with log_prob and sample, got {type(model).__name__}")
+        if len(models) == 0:
+            raise ValueError("models must hold at least one model, got none")
+        self.models = nn.ModuleList(models)
+        self.adopt(models)
+        w = torch.as_tensor([1.0] * len(models) if weights is None else weights, dtype=torch.float64, device="cpu")
+        if w.shape != (len(models),) or not (w >= 0).all() or not 0 < w.sum() < math.inf:
+            raise ValueError(f"weights must be {len(models)} numbers of at least 0, not all 0, got {weights}")
+        self.register_buffer("weights", w / w.sum())
+
+    def members(self) -> list[Any]:
+        """The models; of those that are averages themselves, their members."""
+        return [part for model in self.models for part in (model.members() if isinstance(model, Average) else [model])]
+
+    def log_weights(self) -> Tensor:
+        """The logarithm of the weight of every member, shape (J,)."""
+        logs = (self.weights / self.weights.sum()).log()
+        inner = [
+            model.log_weights() if isinstance(model, Average) else torch.zeros(1, device="cpu") for model in self.models
+        ]
+        return torch.cat([log + part.to(logs) for log, part in zip(logs, inner, strict=True)])
+
+    @torch.no_grad()
+    def fit_weights(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        r"""Set the weights that make rows most probable, by expectation maximisation from equal ones; returns them.
+
+        .. math:: w_k \leftarrow \frac1N \sum_{n} \frac{w_k\, p_k(x^{(n)})}{\sum_l w_l\, p_l(x^{(n)})}
+
+        Use validation rows, and many: with few, the weights fit their chances.
+
+        Args:
+            x: rows, shape (N, D).
+            context: shape (N, C) for models with a context.
+        """
+        asked = (x,) if context is None else (x, context)
+        scores = torch.stack([evaluation_view(model).log_prob(*asked).double() for model in self.models], 1)
+        log_w, before = scores.new_full((len(self.models),), -math.log(len(self.models))), -math.inf
+        while True:
+            joint = scores + log_w
+            now = joint.logsumexp(1, keepdim=True)
+            if now.mean().item() - before < 1e-9:
+                break
+            before, log_w = now.mean().item(), (joint - now).logsumexp(0) - math.log(len(x))
+        self.weights.copy_(log_w.exp())
+        return self.weights
 
 
 def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
@@ -137,14 +238,22 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
     return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(J)]
 
 
-def members_of(model: MADE | Mixture) -> list[MADE]:
-    """What a model is a mixture of; a MADE is one of itself alone.
+def members_of(model: MADE | Average) -> tuple[list[MADE], Tensor]:
+    """What a model is an average of, and the logarithms of the weights; a MADE is one of itself alone.
+
+    Raises:
+        TypeError: something is no MADE.
 
     Example:
-        >>> len(members_of(MADE(3))), len(members_of(Mixture(MADE(3, order="random", n_masks=4))))
-        (1, 4)
+        >>> members, log_weights = members_of(Mixture(MADE(3, order="random", n_masks=4)))
+        >>> len(members), log_weights.exp().tolist()
+        (4, [0.25, 0.25, 0.25, 0.25])
     """
-    return model.members() if isinstance(model, Mixture) else [model]
+    members = model.members() if isinstance(model, Average) else [model]
+    for member in members:
+        if not isinstance(member, MADE):
+            raise TypeError(f"model must be a MADE or an average of such for this, got {type(member).__name__}")
+    return members, model.log_weights() if isinstance(model, Average) else torch.zeros(1, device="cpu")
 
 
 def prefix_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -175,11 +284,11 @@ def prefix_log_prob(model: MADE, x: Tensor, context: Tensor | None = None) -> Te
     return torch.where(degrees < first_gap, conditionals, 0.0).sum(1)
 
 
-def marginal_log_prob(model: MADE | Mixture, x: Tensor, context: Tensor | None = None) -> Tensor:
+def marginal_log_prob(model: MADE | Average, x: Tensor, context: Tensor | None = None) -> Tensor:
     """Log-probability of the known values of each row, whichever they are, under an order that has them first.
 
     Args:
-        model: an order-agnostic MADE; any MADE if the known variables come first in its order; or a mixture of such.
+        model: an order-agnostic MADE; any MADE if the known variables come first in its order; or an average of such.
         x: shape (N, D), NaN where a value is unknown.
         context: shape (N, C) for a model with a context.
 
@@ -194,79 +303,14 @@ def marginal_log_prob(model: MADE | Mixture, x: Tensor, context: Tensor | None =
         >>> marginal_log_prob(model, torch.tensor([[float("nan"), 1.0, 0.0]])).shape
         torch.Size([1])
     """
-    members = members_of(model)
+    members, log_weights = members_of(model)
     x = members[0].check_partial(x, "x")
-    scores = [row_by_row(member, prefix_log_prob, x, x.isnan().int(), context) for member in members]
-    return torch.stack(scores).logsumexp(0) - math.log(len(scores))
-
-
-def row_by_row(model: MADE, ask: Callable[..., Tensor], x: Tensor, rank: Tensor, context: Tensor | None) -> Tensor:
-    """Ask about rows that need different orders, each under its own; the answers in the order of the rows.
-
-    Args:
-        model: a MADE.
-        ask: called as ``ask(view of the model, some of the rows, their context)``.
-        x: shape (N, D).
-        rank: shape (N, D), as in :func:`by_pattern`.
-        context: shape (N, C) for a model with a context.
-
-    Example:
-        >>> model, x = MADE(3, order="random", n_masks=None), torch.tensor([[float("nan"), 1.0, 0.0]])
-        >>> row_by_row(model, prefix_log_prob, x, x.isnan().int(), None).shape
-        torch.Size([1])
-    """
-    context = model.check_context(context, x.shape[:1])
-    groups = by_pattern(model, rank)
-    if not groups:
-        return ask(model, x, context)
-    answers = [ask(model.under(c), x[rows], None if context is None else context[rows]) for c, rows in groups]
-    return torch.cat(answers)[torch.cat([rows for _, rows in groups]).argsort()]
-
-
-def by_pattern(model: MADE, rank: Tensor) -> list[tuple[Connectivity, Tensor]]:
-    """Group rows by the order they need, and give the connectivity of each group.
-
-    Rows that need the same order share a connectivity. Where most rows need one of their own, a group has an order for
-    every row.
-
-    Args:
-        model: a MADE. Variables of equal rank stay in the order it has.
-        rank: shape (N, D), which variables come first: those of rank 0, then those of rank 1, and so on.
-
-    Raises:
-        ValueError: another order is needed, and the model was not trained for it.
-
-    Example:
-        >>> missing_last = torch.tensor([[1, 0, 0]])
-        >>> [(c.order, rows) for c, rows in by_pattern(MADE(3, order="random", n_masks=None), missing_last)]
-        [(tensor([2, 1, 0]), tensor([0]))]
-    """
-    present = model.connectivity.order
-    if present.dim() == 2:
-        raise ValueError("model must have one order to start from, not one for each row: ask the model it is a view of")
-    orders = present[rank.cpu()[:, present].argsort(dim=1, stable=True)]
-    if not model.order_agnostic and (orders != present).any():
-        raise ValueError(NEEDS_ORDERS)
-    patterns, which, counts = orders.unique(dim=0, return_inverse=True, return_counts=True)
-    shared = counts >= (0 if len(patterns) <= 20 else 100)  # fewer are not worth masks of their own
-    groups = [(model.connectivity.reordered(patterns[k]), which == k) for k in shared.nonzero().squeeze(1)]
-    groups = [(connectivity, rows.nonzero().squeeze(1)) for connectivity, rows in groups]
-    widths = [sum(model.likelihood.sizes(model.n_features)[0]) + model.context_features, *model.config.hidden]
-    floats = widths[-1] * model.n_features + widths[0] * (model.n_features + max(widths[1:], default=0))
-    for rows in (~shared[which]).nonzero().squeeze(1).split(max(1, 2**24 // floats)):
-        if len(rows):
-            groups.append((model.connectivity.reordered(orders[rows]), rows))
-    return [(connectivity, rows.to(rank.device)) for connectivity, rows in groups]
-
-
-NEEDS_ORDERS = (
-    'model must be order-agnostic to put any known variables first: make it with order="random" and n_masks=None '
-    "(or several); with one order, model.sample(given=...) completes what comes last in it"
-)
+    scores = torch.stack([row_by_row(m, prefix_log_prob, x, x.isnan().int(), context) for m in members], 1)
+    return (scores + log_weights.to(scores)).logsumexp(1)
 
 
 def impute(
-    model: MADE | Mixture,
+    model: MADE | Average,
     x: Tensor,
     n_samples: int = 1,
     generator: torch.Generator | None = None,
@@ -278,7 +322,7 @@ def impute(
     for that order.
 
     Args:
-        model: an order-agnostic MADE, made with order="random" and several masks, or a mixture of such.
+        model: an order-agnostic MADE, made with order="random" and several masks, or an average of such.
         x: shape (N, D), NaN where a value is missing.
         n_samples: completions per row.
         generator: source of randomness.
@@ -296,7 +340,7 @@ def impute(
         >>> impute(model, x, n_samples=5, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([5, 1, 3])
     """
-    n_samples, members = integer("n_samples", n_samples, minimum=1), members_of(model)
+    n_samples, (members, log_weights) = integer("n_samples", n_samples, minimum=1), members_of(model)
     x = members[0].check_partial(x, "x")
     context = members[0].check_context(context, x.shape[:1])
     draw = lambda m, known, context: m.sample(len(known), context, known, generator=generator).to(x.device)
@@ -304,7 +348,7 @@ def impute(
     if len(members) > 1:
         with torch.no_grad():
             parts = [row_by_row(evaluation_view(m), prefix_log_prob, x, x.isnan().int(), context) for m in members]
-            scores = torch.stack(parts, 1)
+            scores = torch.stack(parts, 1) + log_weights.to(x)
     filled = x.repeat(n_samples, 1)
     for member, rows in zip(members, choose(scores.repeat(n_samples, 1), generator), strict=True):
         some = None if context is None else context.repeat(n_samples, 1)[rows]

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from made.checks import integer
-from made.ensemble import Mixture, impute, marginal_log_prob, members_of
+from made.ensemble import Ensemble, impute, marginal_log_prob, members_of
 from made.likelihoods import log_normal
 from made.model import MADE
 from made.queries import Disagreement, conditional, disagreement
@@ -27,7 +27,6 @@ __all__ = ["Column", "Known", "MADEDensity", "Question", "Settings"]
 
 _BATCH = 10_000  # rows, or states of rows, that are scored at a time
 _MOST_STATES = 10_000  # combinations of the levels of several targets
-_START = 0.1  # the output weights' share of their usual size when training starts
 _QUANTILES = 20  # of every Gaussian, for the mean of a real target
 _MANY_ORDERS = "a model that knows many orders, set n_masks=None"
 
@@ -127,7 +126,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     Attributes:
         table_: the :class:`made.tables.Table`: how each column becomes a variable, and back.
         columns_: its columns, each a :class:`made.tables.Column`.
-        model_: the trained MADE, or ``made.Mixture`` of several, in double precision. Its variables are the
+        model_: the trained MADE, or ``made.Ensemble`` of several, in double precision. Its variables are the
             columns that are not constant. None if all are.
         n_masks_: what ``n_masks="auto"`` came to.
         history_: losses of the training in nats per row of variables; a list of them for several models.
@@ -213,7 +212,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         with torch.inference_mode(False):
             trained = [self._train(rows, *fold, generator) for fold in folds] if self.table_.variables else []
         models, histories = [model for model, _ in trained], [history for _, history in trained]
-        self.model_: Any = None if not models else models[0] if len(models) == 1 else Mixture(models)
+        self.model_: Any = None if not models else models[0] if len(models) == 1 else Ensemble(models)
         self.history_ = histories[0] if len(folds) == 1 and histories else histories
         self.offset_ = np.percentile(self._log_prob(rows), 100 * self.contamination)
         return self
@@ -262,8 +261,8 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             dropout=chosen("dropout"),
             seed=seed,
         )
-        self._start(model, rows.x[train.numpy()], n_components)
         x = torch.from_numpy(rows.x).to(torch.get_default_dtype())
+        model.start(x[train])
         history = fit(
             Known(model) if rows.missing.any() else model,
             x[train.repeat(repeats)],
@@ -278,17 +277,6 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             progress=False,
         )
         return model.double(), history
-
-    def _start(self, model: MADE, x: np.ndarray, n_components: int) -> None:
-        """Let every variable start at about its own distribution in the training rows, whatever is before it."""
-        starts = []
-        for i, z in zip(self.table_.variables, x.T, strict=True):
-            known = z[~np.isnan(z)]
-            starts.append(self.columns_[i].start(known if len(known) else np.zeros(1), n_components))
-        with torch.no_grad():
-            model.output.bias.copy_(torch.from_numpy(np.concatenate(starts)))
-            for layer in filter(None, (model.output, model.direct)):
-                layer.weight.mul_(_START)
 
     # ---- score ------------------------------------------------------------------------------------------------------
 
@@ -536,7 +524,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _log_prob_in_order(self, x: Tensor, unseen: Tensor) -> Tensor:
         """Log-probability of each row but for the factors of what is unseen, which stands for nothing in it."""
         scores = []
-        for model in members_of(self.model_):
+        for model in members_of(self.model_)[0]:
             conditionals = model.likelihood.log_conditionals(model(x), x)
             scores.append(torch.where(unseen, 0.0, conditionals).sum(1))
         return torch.stack(scores).logsumexp(0) - math.log(len(scores))
@@ -544,7 +532,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     def _draw(self, x: Tensor, n: int, generator: torch.Generator) -> np.ndarray:
         """Rows of the model with NaN filled in n times: (N, V) to (n, N, V)."""
         known = ~x.isnan()
-        for model in members_of(self.model_) if self._one_order and self.model_ is not None else ():
+        for model in members_of(self.model_)[0] if self._one_order and self.model_ is not None else ():
             in_order = known[:, model.connectivity.order]
             if (in_order[:, 1:] & ~in_order[:, :-1]).any():
                 raise ValueError(
@@ -619,7 +607,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
         means = [np.empty(0)]
         for some in x.split(_BATCH // 500):  # about the number of quantiles of all Gaussians together
             if self._one_order:
-                weights, loc, scale = _gaussians_before(members_of(self.model_), some, variable)
+                weights, loc, scale = _gaussians_before(members_of(self.model_)[0], some, variable)
             else:
                 weights, loc, scale = _gaussians(conditional(self.model_, some, variable))
             u = loc.unsqueeze(-1) + scale.unsqueeze(-1) * normal  # (n, Gaussians, quantiles)

@@ -155,7 +155,8 @@ class Saved(Converted):
     def extra_repr(self) -> str:
         """Configuration, for ``print(model)``."""
         shown = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self.config).items()}
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if name != "likelihood")
+        hidden = {"likelihood"} if self.config.input_dropout else {"likelihood", "input_dropout"}  # unknown to 0.1.0
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if name not in hidden)
 
     def get_extra_state(self) -> dict[str, Any]:
         """The connectivities, so that ``state_dict()`` holds them beside the weights."""

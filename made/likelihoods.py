@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from made.checks import integer, positive, tensor
 
 __all__ = ["Bernoulli", "Categorical", "Columns", "DiscretizedLogistic", "Gaussian", "Likelihood", "MixtureOfGaussians"]
-__all__ += ["LIKELIHOODS", "ColumnsDistribution", "Group", "Scaled", "bounded", "log_normal", "normal_quantile"]
+__all__ += ["LIKELIHOODS", "ColumnsDistribution", "Group", "Scaled", "bounded", "log_normal", "moments"]
+__all__ += ["normal_quantile"]
 
 
 def bounded(values: Tensor, power: float) -> Tensor:
@@ -61,6 +62,18 @@ def normal_quantile(u: Tensor, dtype: torch.dtype) -> Tensor:
     """
     limits = torch.finfo(torch.float64)
     return torch.special.ndtri(u.double().clamp(limits.tiny, 1 - limits.eps / 2)).to(dtype)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the known values of each column: (N, D) to twice (D,).
+
+    Example:
+        >>> moments(torch.tensor([[1.0, 2.0], [3.0, float("nan")]]))
+        (tensor([2., 2.]), tensor([1., 0.]))
+    """
+    precise = x.double()
+    mean = precise.nanmean(0)
+    return mean.to(x.dtype), bounded((precise - mean).square().nanmean(0).sqrt(), 0.75).to(x.dtype)
 
 
 class Likelihood(ABC):
@@ -150,6 +163,17 @@ class Likelihood(ABC):
     def filled(self, x: Tensor) -> Tensor:
         """The same values with the placeholder wherever there is NaN."""
         return torch.where(x.isnan(), self.placeholder, x)
+
+    def start(self, x: Tensor) -> Tensor:
+        """Raw outputs that describe each column of x on its own, from which training may start. Here zeros.
+
+        Args:
+            x: rows, shape (N, D), NaN where a value is missing; every column has a value.
+
+        Returns:
+            The raw outputs of all variables, one after the other: shape (D * K,).
+        """
+        return x.new_zeros(sum(self.sizes(x.shape[1])[1]))
 
     def check_dtype(self, dtype: torch.dtype) -> None:
         """Refuse a dtype that cannot tell all values of a finite support apart.
@@ -270,6 +294,14 @@ class Bernoulli(Likelihood):
         """1 where u is below the probability of 1."""
         return (u < torch.sigmoid(params.squeeze(-1) / temperature)).to(params.dtype)
 
+    def start(self, x: Tensor) -> Tensor:
+        r"""The log-odds of the values of each column, after one more row of zeros and one of ones.
+
+        .. math:: b_i = \log \frac{N_i(1) + 1}{N_i(0) + 1}
+        """
+        zeros, ones = ((x == value).to(x.dtype).sum(0) + 1 for value in (0, 1))
+        return (ones / zeros).log()
+
     def outside_support(self, x: Tensor) -> Tensor:
         """Anything but 0 and 1."""
         return (x != 0) & (x != 1)
@@ -311,6 +343,13 @@ class Categorical(Likelihood):
         logits = params.to(precise) - params.amax(-1, keepdim=True)  # or a tiny temperature would make them infinite
         cumulative = torch.softmax(logits / temperature, -1).cumsum(-1)[..., :-1]
         return (u.unsqueeze(-1) >= cumulative).sum(-1).to(params.dtype)
+
+    def start(self, x: Tensor) -> Tensor:
+        r"""The logarithms of the frequencies in each column, after one more row of every value.
+
+        .. math:: b_{ic} = \log \frac{N_i(c) + 1}{N_i + k}
+        """
+        return (self.encode(x).sum(0) + 1).log().log_softmax(-1).flatten()
 
     def outside_support(self, x: Tensor) -> Tensor:
         """Anything but a whole number from 0 to k-1."""
@@ -355,6 +394,24 @@ class Scaled(Likelihood):
         if self.scale_map == "softplus":
             return self.min_scale + F.softplus(raw)
         return self.min_scale + raw.clamp(max=math.log(torch.finfo(raw.dtype).max) / 2).exp()
+
+    def raw(self, scale: Tensor) -> Tensor:
+        """Raw outputs from scales, the inverse of :meth:`scale`; from twice the floor where a scale is smaller."""
+        excess = (scale - self.min_scale).clamp(min=self.min_scale)
+        return excess + torch.log(-torch.expm1(-excess)) if self.scale_map == "softplus" else excess.log()
+
+    def at_quantiles(self, x: Tensor, k: int, narrowest: float | Tensor, share: float) -> Tensor:
+        """Raw outputs (D, 3k) of k equal components that lie at quantiles of each column of x, (N, D).
+
+        Each is as wide as a share of the values it stands for, and not narrower than ``narrowest``.
+        """
+        at = lambda q: torch.stack([column.nanquantile(q.to(x)) for column in x.T])
+        means, edges = (
+            at((torch.arange(k, device="cpu") + 0.5) / k),
+            at(torch.linspace(0.02, 0.98, k + 1, device="cpu")),
+        )
+        widths = edges.diff() * share / (4 if k == 1 else 1)
+        return torch.cat([torch.zeros_like(means), means, self.raw(widths.clamp(min=narrowest))], 1)
 
 
 @dataclass(frozen=True)
@@ -401,6 +458,11 @@ class Gaussian(Scaled):
         mean, raw = params.unbind(-1)
         drawn = mean + self.scale(raw) * math.sqrt(temperature) * normal_quantile(u, params.dtype)
         return bounded(drawn, 1)
+
+    def start(self, x: Tensor) -> Tensor:
+        """The mean and the standard deviation of each column."""
+        mean, std = moments(x)
+        return torch.stack([mean, self.raw(std)], 1).flatten()
 
     def outside_support(self, x: Tensor) -> Tensor:
         """NaN and infinities."""
@@ -482,6 +544,10 @@ class MixtureOfGaussians(Scaled):
         quantile = normal_quantile((u - pick(upto - p)) / pick(p), params.dtype)  # rounding may give 0 or 1
         return bounded(pick(mean) + pick(scale) * math.sqrt(temperature) * quantile, 1)
 
+    def start(self, x: Tensor) -> Tensor:
+        """Equal components at quantiles of each column, a tenth of its standard deviation wide or more."""
+        return self.at_quantiles(x, self.k, 0.1 * moments(x)[1].unsqueeze(1), 1).flatten()
+
     outside_support, encode = Gaussian.outside_support, Gaussian.encode
 
 
@@ -555,6 +621,10 @@ class DiscretizedLogistic(Scaled, Categorical):
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """As for a categorical variable with these log-probabilities."""
         return Categorical.sample(self, self.log_masses(params), u, temperature).to(params.dtype)
+
+    def start(self, x: Tensor) -> Tensor:
+        """Equal components at quantiles of each column, half as wide as its part or wider."""
+        return self.at_quantiles(self.encode(x).squeeze(-1), self.components, 1 / (self.k - 1), 0.5).flatten()
 
     def encode(self, x: Tensor) -> Tensor:
         """The number z between -1 and 1."""
@@ -687,6 +757,10 @@ class Columns(Likelihood):
             drawn = g.likelihood.sample(chosen.unsqueeze(-2), u[rows].unsqueeze(-1), temperature)
             values[rows] = drawn.squeeze(-1)
         return values
+
+    def start(self, x: Tensor) -> Tensor:
+        """Every column by its own rule."""
+        return self.each(lambda g: g.likelihood.start(x[..., g.variables]), lambda g: g.params)
 
     def filled(self, x: Tensor) -> Tensor:
         """Every column with its own placeholder."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,85 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor
-from made.formats import Saved, check_complete, to_config
+from made.checks import boolean, integer, is_integer, positive, tensor
+from made.config import ACTIVATIONS, Checked, Config
+from made.formats import Saved
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
 from made.masks import Connectivity
 from made.sampling import sample_by_row, sample_incremental, sample_naive, uniforms
 
-__all__ = ["ACTIVATIONS", "MADE", "Config"]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "elu": nn.functional.elu,
-    "gelu": nn.functional.gelu,
-}
+__all__ = ["MADE"]
 
 
-@dataclass(frozen=True)
-class Config:
-    """What :class:`MADE` was made with: its arguments, checked. A saved model carries them.
-
-    Raises:
-        ValueError: an argument is out of range; the message names it.
-        TypeError: the likelihood is none.
-    """
-
-    n_features: int
-    hidden: Sequence[int]
-    likelihood: Likelihood
-    order: str | Tensor | Sequence[int]
-    degrees: str
-    n_masks: int | None
-    direct: bool
-    residual: bool
-    context_features: int
-    activation: str
-    dropout: float
-    mask_conditioning: bool
-    seed: int
-
-    def __post_init__(self) -> None:
-        n_features, hidden = check_sizes(self.n_features, self.hidden)
-        order = self.order if isinstance(self.order, str) else tuple(torch.as_tensor(self.order).tolist())
-        checked = {"n_features": n_features, "hidden": hidden, "order": order}
-        if self.n_masks is not None:
-            checked["n_masks"] = integer("n_masks", self.n_masks, minimum=1, otherwise=", or None")
-        checked["context_features"] = integer("context_features", self.context_features, minimum=0)
-        checked["dropout"] = number("dropout", self.dropout, minimum=0, below=1)
-        checked["seed"] = seed_number("seed", self.seed)
-        for switch in ("direct", "residual", "mask_conditioning"):
-            checked[switch] = boolean(switch, getattr(self, switch))
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        check_complete(self.likelihood)
-        columns = self.likelihood.n_features
-        if columns not in (None, self.n_features):
-            raise ValueError(f"likelihood must have {self.n_features} columns, one per feature, got {columns}")
-        if self.n_masks != 1 and "random" not in (self.order, self.degrees):
-            raise ValueError(
-                f'n_masks={self.n_masks} needs order="random" or degrees="random": all masks would be equal'
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {sorted(ACTIVATIONS)}, got {self.activation!r}")
-        if self.residual and len(set(self.hidden)) > 1:
-            raise ValueError(f"residual needs hidden layers of one width, got hidden={self.hidden}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The arguments of :class:`MADE` as plain data, the likelihood described by its name and arguments.
-
-        Example:
-            >>> config = MADE(3, hidden=(4,)).config
-            >>> config.hidden, config.to_dict()["likelihood"]
-            ((4,), {'name': 'Bernoulli'})
-        """
-        return {**vars(self), "likelihood": to_config(self.likelihood)}
-
-
-class MADE(Saved):
+class MADE(Saved, Checked):
     r"""Masked autoencoder for distribution estimation.
 
     .. math:: p(x) = \prod_{t=0}^{D-1} p\bigl(x_{o(t)} \mid x_{o(0)}, \ldots, x_{o(t-1)}\bigr)
@@ -110,6 +42,7 @@ class MADE(Saved):
         context_features: number C of extra inputs that every conditional may use, the first one included.
         activation: of the hidden units: "relu", "tanh", "sigmoid", "elu" or "gelu".
         dropout: probability that a hidden unit is dropped in training, in [0, 1).
+        input_dropout: probability that a variable is hidden from all others in training, in [0, 1).
         mask_conditioning: give every layer companion weights, with which it can tell masks apart.
         seed: of the initial weights and of anything random in the connectivities.
         validate: check values at every call. Without it wrong values give wrong numbers instead of an error;
@@ -152,6 +85,7 @@ class MADE(Saved):
         context_features: int = 0,
         activation: str = "relu",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         mask_conditioning: bool = False,
         seed: int = 0,
         validate: bool = True,
@@ -160,7 +94,7 @@ class MADE(Saved):
         likelihood = Bernoulli() if likelihood is None else likelihood
         self.config = c = Config(
             n_features, hidden, likelihood, order, degrees, n_masks, direct, residual, context_features, activation,
-            dropout, mask_conditioning, seed
+            dropout, input_dropout, mask_conditioning, seed
         )  # fmt: skip
         self.n_features, self.likelihood, self.context_features = c.n_features, likelihood, c.context_features
         self.n_masks, self.residual, self.activation = c.n_masks, c.residual, ACTIVATIONS[activation]
@@ -177,6 +111,37 @@ class MADE(Saved):
         self.dropout = nn.Dropout(c.dropout)
         likelihood.check_dtype(self.output.weight.dtype)
         self.use(0)
+
+    def start(self, x: Tensor) -> None:
+        r"""Start training from independent variables, each distributed as in the rows x.
+
+        .. math:: b_i = \text{raw outputs of the distribution of column } i, \qquad V^{\text{out}} \leftarrow
+            \tfrac1{10} V^{\text{out}}, \quad A \leftarrow \tfrac1{10} A
+
+        The output bias says what is known before anything else is. The weights of the outputs begin small, so that
+        they do not blur it.
+
+        Args:
+            x: training rows, shape (N, D), NaN where a value is missing.
+
+        Raises:
+            TypeError: x cannot be taken without loss, or is a tensor of another dtype.
+            ValueError: another shape, no rows, or a value outside the support.
+
+        Example:
+            >>> model = MADE(2, hidden=())
+            >>> model.start(torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 1.0]]))
+            >>> model.output.bias.sigmoid()  # (1 + 1) / (3 + 2) and (3 + 1) / (3 + 2)
+            tensor([0.4000, 0.8000], ...)
+        """
+        x = self.check_partial(x, "x")
+        if len(x) == 0:
+            raise ValueError("x must have at least one row")
+        x = torch.where(x.isnan().all(0), self.likelihood.filled(x), x)  # a column without values takes any
+        with torch.no_grad():
+            self.output.bias.copy_(self.likelihood.start(x))
+            for layer in filter(None, (self.output, self.direct)):
+                layer.weight.mul_(0.1)
 
     def draw(self, k: int) -> Connectivity:
         """Connectivity number k, of the model's own kind, drawn with seed + k."""
@@ -287,8 +252,15 @@ class MADE(Saved):
                 f"x must have shape {(*rows, self.n_features)}, a row for each order, got {tuple(x.shape)}"
             )
         inputs = self.likelihood.inputs(x)
+        if self.training and self.config.input_dropout:
+            inputs = inputs * self.kept(x)
         context = self.check_context(context, x.shape[:-1])
         return self.network(inputs if context is None else torch.cat([context, inputs], -1))
+
+    def kept(self, x: Tensor) -> Tensor:
+        """Input dropout: 0 for all inputs of a dropped variable, 1 / (1 - p) for the others; shape (..., D*E)."""
+        kept = F.dropout(torch.ones_like(x), self.config.input_dropout)
+        return kept.repeat_interleave(torch.tensor(self.likelihood.sizes(self.n_features)[0], device=x.device), -1)
 
     def network(self, inputs: Tensor) -> Tensor:
         r"""The masked layers, from context and encoded inputs (..., C + D*E) to raw parameters (..., D, K).
@@ -385,70 +357,3 @@ class MADE(Saved):
         return not hooked and all(
             getattr(getattr(part, name), "__func__", None) is getattr(kind, name) for part, kind, name in own
         )
-
-    def check(self, x: Tensor, name: str = "x") -> Tensor:
-        """Refuse anything but rows (..., D) with values in the support; return them as a tensor of the model's dtype.
-
-        Raises:
-            TypeError: x cannot be taken without loss, or is a tensor of another dtype.
-            ValueError: another width, or a value outside the support.
-        """
-        if not self.validate:
-            return x
-        return self.likelihood.check_rows(x, self.n_features, self.output.weight.dtype, name)
-
-    def check_context(self, context: Tensor | None, shape: Sequence[int]) -> Tensor | None:
-        """Refuse a context that is missing, superfluous or unfit; expand it to one row of C numbers per row.
-
-        Args:
-            context: shape (C,) or ``(*shape, C)``, or None.
-            shape: of the rows it goes with.
-
-        Returns:
-            Shape ``(*shape, C)``, or None for a model without context.
-
-        Raises:
-            TypeError: it is no tensor of the model's dtype.
-            ValueError: it is missing, superfluous, of another shape or not finite.
-        """
-        C = self.context_features
-        if (context is None) != (C == 0):
-            raise ValueError(f"context must be {'None' if C == 0 else 'given'}: the model has {C} context features")
-        if context is None:
-            return None
-        if self.validate:
-            context = tensor("context", context, self.output.weight.dtype)
-        if context.shape not in ((C,), (*shape, C)):
-            raise ValueError(f"context must have shape {(C,)} or {(*shape, C)}, got {tuple(context.shape)}")
-        if self.validate and not context.isfinite().all():
-            raise ValueError("context must be finite numbers")
-        return context.to(self.output.weight.device).expand(*shape, C)
-
-    def check_partial(self, x: Tensor, name: str) -> Tensor:
-        """Refuse anything but rows (N, D) with NaN or values in the support; return them as a tensor.
-
-        Raises:
-            TypeError: x cannot be taken without loss, or is a tensor of another dtype.
-            ValueError: another shape, or a value outside the support.
-        """
-        x = tensor(name, x, self.output.weight.dtype)
-        if x.dim() != 2 or x.shape[1] != self.n_features:
-            raise ValueError(f"{name} must have shape (N, {self.n_features}), got {tuple(x.shape)}")
-        self.check(self.likelihood.filled(x), name)
-        return x
-
-    def check_given(self, given: Tensor, n: int) -> Tensor:
-        """Refuse anything but n rows (n, D) whose known values come first in the order; return them as a tensor.
-
-        Raises:
-            TypeError: it cannot be taken without loss, or is a tensor of another dtype.
-            ValueError: another shape, a value outside the support, or a known variable after an unknown one.
-        """
-        given = tensor("given", given, self.output.weight.dtype)
-        if given.shape != (n, self.n_features):
-            raise ValueError(f"given must have shape {(n, self.n_features)}, got {tuple(given.shape)}")
-        given = self.check_partial(given, "given")
-        by_step = (~given.isnan()).gather(1, self.connectivity.order.to(given.device).expand(n, -1))
-        if (by_step[:, 1:] & ~by_step[:, :-1]).any():
-            raise ValueError("given must know the first variables of the order in every row, and no later one")
-        return given

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor, distributions
 
 from made.checks import integer, is_integer
-from made.ensemble import NEEDS_ORDERS, Mixture, marginal_log_prob, members_of, prefix_log_prob, row_by_row
+from made.ensemble import Average, Ensemble, marginal_log_prob, members_of, prefix_log_prob
 from made.layers import evaluation_view
 from made.likelihoods import Columns
 from made.model import MADE
+from made.patterns import NEEDS_ORDERS, row_by_row
 
 __all__ = ["Disagreement", "conditional", "disagreement"]
 
 
 def conditional(
-    model: MADE | Mixture, x: Tensor, target: int | Sequence[int], context: Tensor | None = None
+    model: MADE | Average, x: Tensor, target: int | Sequence[int], context: Tensor | None = None
 ) -> distributions.Distribution:
     r"""Distribution of one or several variables given the known values of each row, in evaluation mode.
 
@@ -28,7 +29,7 @@ def conditional(
     answers where this is its order, or where everything but the targets is known and their values can be enumerated.
 
     Args:
-        model: a MADE, or a mixture.
+        model: a MADE, or an average of such.
         x: shape (N, D), NaN where a value is unknown; values of the targets are not looked at.
         target: one variable, or several with finitely many values.
         context: shape (N, C) for a model with a context.
@@ -46,7 +47,8 @@ def conditional(
         >>> conditional(model, x, 0).probs.shape, conditional(model, x, [0, 2]).probs.shape
         (torch.Size([1, 2]), torch.Size([1, 4]))
     """
-    members = [evaluation_view(member) for member in members_of(model)]
+    members, log_weights = members_of(model)
+    members = [evaluation_view(member) for member in members]
     x = members[0].check_partial(x, "x").clone()
     targets: list[Any] = list(target) if isinstance(target, Sequence) else [target]
     D = x.shape[1]
@@ -60,7 +62,7 @@ def conditional(
         if None in states:
             if len(targets) > 1:
                 raise ValueError(f"target must be one variable unless all have finitely many values, got {target!r}")
-            return _real_conditional(members, x, targets[0], rank, context)
+            return _real_conditional(members, log_weights, x, targets[0], rank, context)
         rank[(rank < 2).all(1)] *= any(member.order_agnostic for member in members)  # any order will do: keep the one
         every = torch.cartesian_prod(*[torch.arange(size or 0, device=x.device) for size in states]).reshape(
             -1, len(targets)
@@ -71,12 +73,13 @@ def conditional(
         context = members[0].check_context(context, x.shape[:1])
         some = None if context is None else context.repeat_interleave(S, 0)
         ranks = rank.repeat_interleave(S, 0)
-        scores = torch.stack([row_by_row(m, prefix_log_prob, rows, ranks, some) for m in members]).logsumexp(0)
+        scores = torch.stack([row_by_row(m, prefix_log_prob, rows, ranks, some) for m in members], 1)
+        scores = (scores + log_weights.to(scores)).logsumexp(1)
         return distributions.Categorical(logits=scores.unflatten(0, (len(x), S)), validate_args=False)
 
 
 def _real_conditional(
-    members: list[MADE], x: Tensor, target: int, rank: Tensor, context: Tensor | None
+    members: list[MADE], log_weights: Tensor, x: Tensor, target: int, rank: Tensor, context: Tensor | None
 ) -> distributions.Distribution:
     """The conditional of a real variable: that of one model, or the members' mixed by how well they know the rest."""
     likelihood = members[0].likelihood
@@ -89,7 +92,7 @@ def _real_conditional(
     if len(members) == 1:
         return one.distribution(params[:, 0], validate_args=False)
     known = torch.stack([row_by_row(member, prefix_log_prob, x, rank, context) for member in members], 1)
-    weights = distributions.Categorical(logits=known, validate_args=False)
+    weights = distributions.Categorical(logits=known + log_weights.to(known), validate_args=False)
     return distributions.MixtureSameFamily(weights, one.distribution(params, False), validate_args=False)
 
 
@@ -107,7 +110,7 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(
-    model: MADE | Mixture,
+    model: MADE | Average,
     x: Tensor,
     target: int | Sequence[int] | None = None,
     n_orders: int = 10,
@@ -120,7 +123,7 @@ def disagreement(
     close to each other.
 
     Args:
-        model: an order-agnostic MADE, or a mixture of such.
+        model: an order-agnostic MADE, or an average of such.
         x: shape (N, D), NaN where a value is unknown.
         target: None to ask for the probability of what is known; else as in :func:`conditional`, with finitely many
             values.
@@ -137,14 +140,16 @@ def disagreement(
         torch.Size([4, 1])
     """
     n_orders, generator = integer("n_orders", n_orders, minimum=2), torch.Generator().manual_seed(seed)
-    members = [evaluation_view(member) for member in members_of(model)]
+    members, log_weights = members_of(model)
+    members = [evaluation_view(member) for member in members]
     if not all(member.order_agnostic for member in members):
         raise ValueError(NEEDS_ORDERS)
     answers = []
     with torch.no_grad():
         for _ in range(n_orders):
             order = torch.randperm(members[0].n_features, generator=generator, device="cpu")
-            same = Mixture([member.under(member.connectivity.reordered(order)) for member in members])
+            under = [member.under(member.connectivity.reordered(order)) for member in members]
+            same = Ensemble(under, log_weights.exp())
             if target is None:
                 answers.append(marginal_log_prob(same, x, context))
                 continue

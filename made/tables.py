@@ -190,10 +190,6 @@ class Column(ABC):
         """What a variable that stands for this column is to be modelled by."""
 
     @abstractmethod
-    def start(self, z: np.ndarray, n_components: int) -> np.ndarray:
-        """Raw parameters, shape (K,), of about the distribution of z, known values of the variable: where to start."""
-
-    @abstractmethod
     def encode(self, values: Values) -> Encoded:
         """From values of the column to those of the variable."""
 
@@ -295,10 +291,6 @@ class RealColumn(Column):
         """A mixture of Gaussians."""
         return MixtureOfGaussians(n_components)
 
-    def start(self, z: np.ndarray, n_components: int) -> np.ndarray:
-        """Components at quantiles of z, each as wide as its share of the values."""
-        return _components(z, n_components, 0.1, 1.0)
-
     def encode(self, values: Values) -> Encoded:
         """Scale and bend.
 
@@ -322,14 +314,6 @@ class RealColumn(Column):
         with np.errstate(over="ignore"):
             half = np.where(np.abs(z) > BEND, half, z * (self.width / 2)) + self.centre / 2
         return 2 * np.clip(half, -largest, largest)
-
-
-def _components(z: np.ndarray, k: int, narrowest: float, share: float) -> np.ndarray:
-    """Raw parameters of a mixture with its k equal components at quantiles of z: logits, means, scales."""
-    means = np.quantile(z, (np.arange(k) + 0.5) / k)
-    widths = np.diff(np.quantile(z, np.linspace(0.02, 0.98, k + 1))) / (4 if k == 1 else 1)
-    scales = np.maximum(widths * share, narrowest)
-    return np.concatenate([np.zeros(k), means, scales + np.log(-np.expm1(-scales))])  # the inverse of softplus
 
 
 def _numbers(values: Values, name: Any) -> np.ndarray:
@@ -401,14 +385,6 @@ class Levels(Column):
         if k == 2:
             return Bernoulli()
         return DiscretizedLogistic(k, n_components) if self.kind == "count" else Categorical(k)
-
-    def start(self, z: np.ndarray, n_components: int) -> np.ndarray:
-        """Components of a count at quantiles, as for a real column; else the frequencies, of one row more for each."""
-        k = len(self.levels)
-        if k > 2 and self.kind == "count":
-            return _components(2 * z / (k - 1) - 1, n_components, 1 / (k - 1), 0.5)
-        logits = np.log(np.bincount(z.astype(int), minlength=k) + 1)
-        return logits[1:] - logits[:1] if k == 2 else logits - logits.mean()
 
     def encode(self, values: Values) -> Encoded:
         """Look up the number of each value."""

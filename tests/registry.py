@@ -70,6 +70,15 @@ CONFIGS = {
         n_features=7, hidden=(9, 9), order=CYCLE_7, degrees="random", residual=True, direct=False, activation="tanh"
     ),
     "D8-residual-dropout": dict(n_features=8, hidden=(10, 10), order=CYCLE_8, residual=True, dropout=0.4),
+    "D8-input-dropout": dict(n_features=8, hidden=(10,), order=CYCLE_8, dropout=0.2, input_dropout=0.4),
+    "D3-input-dropout-columns": dict(
+        n_features=3,
+        hidden=(6,),
+        order=torch.tensor([2, 0, 1]),
+        likelihood=made.Columns(finite_columns[1:4]),
+        input_dropout=0.5,
+        context_features=1,
+    ),
     # companion weights, masks without end
     "D8-companions": dict(n_features=8, hidden=(12,), order=CYCLE_8, mask_conditioning=True, activation="tanh"),
     "D8-companions-several": dict(n_features=8, hidden=(9,), order="random", n_masks=3, mask_conditioning=True, seed=1),

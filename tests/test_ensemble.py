@@ -1,4 +1,4 @@
-"""made/ensemble.py: mixtures, marginals and imputing against enumeration."""
+"""made/ensemble.py: averages, marginals and imputing against enumeration."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +9,10 @@ from registry import CYCLE_7, contexts, rows, seeded, sharpen
 from test_sampling import index_of, p_value
 
 import made
-from made import MADE, Connectivity, Mixture, conditional, disagreement, impute, marginal_log_prob
+from made import MADE, Connectivity, Ensemble, Mixture, conditional, disagreement, impute, marginal_log_prob
 from made.diagnostics import states, total_probability
-from made.ensemble import by_pattern, prefix_log_prob
+from made.ensemble import prefix_log_prob
+from made.patterns import by_pattern
 
 NAN = torch.nan
 MODELS = {
@@ -520,7 +521,7 @@ def test_a_real_target_has_a_density():
     )
     x = torch.tensor([[0.3, NAN, NAN], [0.3, 1.0, NAN], [NAN, NAN, NAN]], dtype=torch.float64)
     grid = torch.linspace(-30, 30, 6001, dtype=torch.float64)
-    for model in (one, Mixture([one, two])):
+    for model in (one, Ensemble([one, two])):
         d = conditional(model, x, 2)
         assert d.batch_shape == (3,)
         density = d.log_prob(grid[:, None].expand(-1, 3)).exp()
@@ -550,7 +551,7 @@ def test_a_target_must_be_variables(target):
 def test_several_models_are_mixed_by_what_they_know():
     """Against enumeration of the mixture: probabilities, marginals, conditionals and imputed values."""
     models = [sharpen(MADE(4, (7,), order="random", n_masks=None, seed=seed).double()).eval() for seed in (0, 1, 2)]
-    mixture = Mixture(models)
+    mixture = Ensemble(models)
     x = states(models[0])
     p = torch.stack([model.log_prob(x).exp() for model in models]).mean(0).detach()
     assert torch.allclose(mixture.log_prob(x).exp(), p, rtol=0, atol=1e-14)
@@ -577,14 +578,102 @@ def test_several_models_are_mixed_by_what_they_know():
     assert p_value(counted(models[0], mixture.sample(40_000, generator=seeded(3)), 16), p) > 1e-3
 
 
+def test_models_are_averaged_by_their_weights():
+    """Against enumeration, with an average among the models: probabilities, marginals, conditionals and samples."""
+    first = sharpen(MADE(4, (7,), order="random", n_masks=None, seed=0).double()).eval()
+    second = sharpen(MADE(4, (7,), order="random", n_masks=2, seed=1).double()).eval()
+    ensemble = Ensemble([first, Mixture(second)], weights=[1, 4])
+    x = states(first)
+    parts = torch.stack([first.log_prob(x), second.under(0).log_prob(x), second.under(1).log_prob(x)]).exp().detach()
+    weights = torch.tensor([0.2, 0.4, 0.4], dtype=torch.float64)
+    p = (weights[:, None] * parts).sum(0)
+    assert torch.allclose(ensemble.log_prob(x).exp(), p, rtol=0, atol=1e-14)
+    assert total_probability(ensemble) == pytest.approx(1, abs=1e-12)
+    assert p_value(counted(first, ensemble.sample(40_000, generator=seeded(3)), 16), p) > 1e-3
+    partial = torch.tensor([[1.0, NAN, 0.0, NAN]], dtype=torch.float64)
+    fits, members = (x[:, 0] == 1) & (x[:, 2] == 0), [first, second.under(0), second.under(1)]
+    under = [known_targets_rest(member, partial[0], [3]) for member in members]
+    masses = torch.stack(
+        [probabilities(m, m.connectivity.reordered(torch.tensor(o)), None) for m, o in zip(members, under, strict=True)]
+    )
+    expected = torch.stack([(weights[:, None] * masses)[:, fits & (x[:, 3] == v)].sum() for v in (0, 1)])
+    assert torch.allclose(conditional(ensemble, partial, 3).probs[0], expected / expected.sum(), rtol=0, atol=1e-12)
+    known = torch.stack([marginal_log_prob(member, partial)[0] for member in members]).exp()
+    assert marginal_log_prob(ensemble, partial).exp().item() == pytest.approx((weights * known).sum().item(), abs=1e-12)
+    last = [sorted(m.connectivity.order.tolist(), key=lambda i: bool(partial[0, i].isnan())) for m in members]
+    masses = torch.stack(
+        [probabilities(m, m.connectivity.reordered(torch.tensor(o)), None) for m, o in zip(members, last, strict=True)]
+    )
+    drawn = impute(ensemble, partial, 40_000, seeded(2))[:, 0]
+    mass = (weights[:, None] * masses).sum(0)[fits]
+    assert p_value(counted(first, drawn, 16)[fits], mass / mass.sum()) > 1e-3
+    asked = disagreement(Ensemble([first, first], [1, 0]), x[:3], n_orders=3)
+    assert torch.allclose(asked.answers, disagreement(first, x[:3], n_orders=3).answers)
+
+
+class Coins(torch.nn.Module):
+    """A distribution that is no MADE: four fair coins."""
+
+    def log_prob(self, x):
+        return torch.full(x.shape[:-1], -4 * math.log(2), dtype=torch.float64)
+
+    def sample(self, n, generator=None):
+        return torch.bernoulli(torch.full((n, 4), 0.5, dtype=torch.float64), generator=generator)
+
+
+def test_models_of_any_kind_are_averaged():
+    model = sharpen(MADE(4, (7,)).double()).eval()
+    ensemble, x = Ensemble([Coins(), model], weights=torch.tensor([3.0, 1.0])), states(model)
+    p = 0.75 / 16 + 0.25 * model.log_prob(x).exp().detach()
+    assert torch.allclose(ensemble.log_prob(x).exp(), p, rtol=0, atol=1e-14)
+    assert total_probability(ensemble) == pytest.approx(1, abs=1e-12)
+    assert p_value(counted(model, ensemble.sample(40_000, generator=seeded(3)), 16), p) > 1e-3
+    assert ensemble.sample(0).shape == (0, 4)
+    for ask in (marginal_log_prob, impute, lambda m, x: m.sample(len(x), given=x)):
+        with pytest.raises(TypeError, match="model must be a MADE or an average of such for this, got Coins"):
+            ask(ensemble, torch.full((2, 4), NAN, dtype=torch.float64))
+
+
+def test_weights_are_those_of_the_highest_likelihood():
+    """Against a search among all weights, in steps of a thousandth; and a model that helps nobody has none."""
+    one, two = (sharpen(MADE(5, (9,), seed=seed).double()).eval() for seed in (0, 1))
+    x = torch.cat([one.sample(70, generator=seeded(0)), two.sample(30, generator=seeded(1))])
+    ensemble = Ensemble([one, two], weights=[0, 1])
+    found = ensemble.fit_weights(x)
+    grid = torch.linspace(0, 1, 1001, dtype=torch.float64)[1:-1]
+    a, b = one.log_prob(x).detach(), two.log_prob(x).detach()
+    likelihoods = torch.logaddexp(a + grid.log()[:, None], b + (1 - grid).log()[:, None]).mean(1)
+    assert found[0].item() == pytest.approx(grid[likelihoods.argmax()].item(), abs=2e-3)
+    assert found is ensemble.weights
+    assert found.sum().item() == pytest.approx(1, abs=1e-12)
+    assert -ensemble.log_prob(x).mean().item() == pytest.approx(-likelihoods.max().item(), abs=1e-5)
+    hopeless = MADE(5, (9,)).double()
+    with torch.no_grad():
+        hopeless.output.bias.fill_(-20)
+    assert Ensemble([one, hopeless]).fit_weights(torch.ones(10, 5).double())[1] < 1e-9
+    again = Ensemble([one, two])
+    again.load_state_dict(ensemble.state_dict())
+    assert torch.equal(again.log_prob(x), ensemble.log_prob(x))
+
+
 @pytest.mark.parametrize(
-    ("models", "connectivities"),
-    [([], None), ([MADE(3)], []), ([MADE(3), MADE(4)], None), ([MADE(3), MADE(3, likelihood=made.Gaussian())], None),
-     ([MADE(3), MADE(3, context_features=1)], None)],
-)  # fmt: skip
-def test_models_that_do_not_fit_together_are_refused(models, connectivities):
-    with pytest.raises(ValueError, match=r"model must be a MADE, or several|models must agree"):
-        Mixture(models, connectivities)
+    ("models", "weights", "error", "message"),
+    [
+        ([], None, ValueError, "models must hold at least one model"),
+        ([MADE(3), MADE(4)], None, ValueError, "models must agree in n_features"),
+        ([MADE(3), MADE(3, likelihood=made.Gaussian())], None, ValueError, "models must agree in likelihood"),
+        ([MADE(3), MADE(3, context_features=1)], None, ValueError, "models must agree in context_features"),
+        ([MADE(3), 5], None, TypeError, "models must be modules with log_prob and sample, got int"),
+        ([torch.nn.Linear(1, 1)], None, TypeError, "models must be modules with log_prob and sample, got Linear"),
+        ([MADE(3), MADE(3)], [1.0], ValueError, "weights must be 2 numbers of at least 0, not all 0"),
+        ([MADE(3), MADE(3)], [2, -1], ValueError, "weights must be 2 numbers"),
+        ([MADE(3), MADE(3)], [0, 0], ValueError, "weights must be 2 numbers"),
+        ([MADE(3), MADE(3)], [NAN, 1], ValueError, "weights must be 2 numbers"),
+    ],
+)
+def test_models_and_weights_that_do_not_fit_are_refused(models, weights, error, message):
+    with pytest.raises(error, match=message):
+        Ensemble(models, weights)
 
 
 def test_how_far_orders_disagree():

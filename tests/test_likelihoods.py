@@ -634,3 +634,73 @@ def test_the_coldest_sample_is_the_mode(dtype, temperature):
     u = torch.tensor([0.01, 0.5, 0.99], dtype=torch.float64)
     logits = torch.tensor([1.0, 8.0, 3.0], dtype=dtype).expand(3, 3)
     assert Categorical(3).sample(logits, u, temperature).tolist() == [1, 1, 1]
+
+
+# where training may start
+
+
+def test_finite_variables_start_at_their_frequencies():
+    """With one more row of every value; missing values do not count."""
+    x = torch.tensor([[0.0, 2.0], [1.0, 2.0], [1.0, torch.nan], [1.0, 0.0], [torch.nan, 2.0]], dtype=torch.float64)
+    found = Bernoulli().distribution(Bernoulli().start(x[:, :1]).view(1, 1)).probs
+    assert found.tolist() == pytest.approx([4 / 6])
+    three = Categorical(3)
+    found = three.distribution(three.start(x[:, 1:]).view(1, 3)).probs
+    assert found[0].tolist() == pytest.approx([2 / 7, 1 / 7, 4 / 7])
+    columns = Columns([Bernoulli(), Gaussian(), three])
+    mixed = torch.cat([x[:, :1], torch.tensor([[-1.0], [3.0], [3.0], [-1.0], [torch.nan]]).double(), x[:, 1:]], 1)
+    parts = [Bernoulli().start(mixed[:, :1]), Gaussian().start(mixed[:, 1:2]), three.start(mixed[:, 2:])]
+    assert torch.equal(columns.start(mixed), torch.cat(parts))
+
+
+@pytest.mark.parametrize("scale_map", ["softplus", "exp"])
+def test_real_variables_start_at_their_moments_and_quantiles(scale_map):
+    z = torch.from_numpy(np.random.default_rng(0).normal([-3, 0, 4], 0.3, (500, 3)).reshape(-1, 1))
+    gaussian = Gaussian(0.01, scale_map)
+    found = gaussian.distribution(gaussian.start(z).view(1, 2))
+    assert found.mean.item() == pytest.approx(z.mean().item())
+    assert found.stddev.item() == pytest.approx(z.std(correction=0).item())
+    three = MixtureOfGaussians(3, scale_map=scale_map)
+    found = three.distribution(three.start(z).view(1, 9))
+    np.testing.assert_allclose(found.component_distribution.loc[0], [-3, 0, 4], atol=0.1)
+    assert found.mixture_distribution.probs[0].tolist() == pytest.approx([1 / 3] * 3)
+    one = MixtureOfGaussians(1, scale_map=scale_map)
+    found = one.distribution(one.start(z).view(1, 3))
+    assert found.mean.item() == pytest.approx(z.median().item(), abs=0.1)
+    assert found.stddev.item() == pytest.approx(z.std().item(), rel=0.4)
+
+
+def test_counts_start_at_their_quantiles():
+    counts = torch.from_numpy(np.random.default_rng(0).binomial(20, 0.3, (1000, 1))).double()
+    likelihood = DiscretizedLogistic(21, components=5)
+    found = likelihood.distribution(likelihood.start(counts).view(1, -1)).probs[0]
+    observed = torch.bincount(counts.flatten().long(), minlength=21) / 1000
+    assert (found - observed).abs().sum() / 2 < 0.15
+
+
+@every_likelihood
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_any_rows_are_a_finite_start(likelihood, dtype):
+    x = values(likelihood, 7, 4).to(dtype)
+    largest = torch.finfo(dtype).max
+    for rows in (
+        x,
+        x[:1],
+        likelihood.filled(torch.full_like(x, torch.nan)),
+        x * (largest / 10 if likelihood.n_states is None else 1),
+    ):
+        if isinstance(likelihood, Columns):  # not all of which can be scaled
+            rows = torch.where(likelihood.outside_support(rows), x[: len(rows)], rows)
+        started = likelihood.start(rows)
+        assert started.shape == (sum(likelihood.sizes(4)[1]),)
+        assert started.dtype == dtype
+        assert started.isfinite().all()
+        params = likelihood.unflatten(started, 4)
+        assert likelihood.log_conditionals(params, rows[0]).isfinite().all()
+
+
+def test_a_likelihood_of_ones_own_starts_at_zero():
+    class Own(Bernoulli):
+        start = Likelihood.start
+
+    assert torch.equal(Own().start(torch.ones(3, 2)), torch.zeros(2))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -757,3 +758,59 @@ def test_rows_and_contexts_may_be_arrays_tables_and_lists(convert):
     for known in (given.double().numpy(), given.tolist(), pd.DataFrame(given.numpy())):
         found = model.sample(2, context.numpy(), known, generator=torch.Generator().manual_seed(0))
         assert torch.equal(found, model.sample(2, context.float(), given, generator=torch.Generator().manual_seed(0)))
+
+
+# a start, and variables hidden in training
+
+
+def test_training_starts_from_independent_variables():
+    """With nothing coming in, every conditional is the marginal of the rows; weights of outputs begin small."""
+    likelihood = made.Columns([made.Bernoulli(), made.Categorical(3), made.Gaussian()])
+    model = MADE(3, (9,), likelihood=likelihood, order=torch.tensor([2, 0, 1]), seed=1).double()
+    x = torch.tensor([[0.0, 2.0, 1.0], [1.0, 2.0, 3.0], [1.0, torch.nan, torch.nan]], dtype=torch.float64)
+    before = copy.deepcopy(model)
+    model.start(x)
+    assert torch.equal(model.output.bias, likelihood.start(x))
+    assert torch.allclose(model.direct.weight, before.direct.weight / 10)
+    assert torch.allclose(model.output.weight, before.output.weight / 10)
+    assert torch.equal(model.hidden[0].weight, before.hidden[0].weight)
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.direct.weight.zero_()
+    rows = torch.tensor([[1.0, 2.0, 2.0]], dtype=torch.float64)
+    expected = math.log(3 / 5) + math.log(3 / 5) - 0.5 * math.log(2 * math.pi)  # mean 2, deviation 1
+    assert model.log_prob(rows).item() == pytest.approx(expected)
+    model.start(torch.full((2, 3), torch.nan, dtype=torch.float64))  # nothing known
+    assert model.output.bias.isfinite().all()
+    for wrong, message in (
+        (x[:0], "x must have at least one row"),
+        (x[:, :2], "x must have shape"),
+        (x + 5, "x must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.start(wrong)
+    with pytest.raises(TypeError, match="x must"):
+        model.start(x.float())
+
+
+@pytest.mark.parametrize("name", ["D8-input-dropout", "D3-input-dropout-columns"])
+def test_in_training_whole_variables_are_hidden(name):
+    """All inputs of a variable, as often as asked for, the others scaled up; the context never, and nothing after."""
+    model = MADE(**CONFIGS[name], validate=False).double()
+    x, c = rows(model, 400), contexts(model, 400)
+    seen, p, sizes = [], model.config.input_dropout, model.likelihood.sizes(model.n_features)[0]
+    model.hidden[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model.train()(x, c)
+    model.eval()(x, c)
+    hidden, plain = (values[:, model.context_features :].split(sizes, 1) for values in seen)
+    assert torch.equal(seen[0][:, : model.context_features], seen[1][:, : model.context_features])
+    kept = []
+    for some, all_of_it in zip(hidden, plain, strict=True):
+        gone = (some == 0).all(1)
+        assert torch.allclose(some, torch.where(gone[:, None], 0.0, all_of_it / (1 - p)))
+        kept.append((some != 0).any(1)[(all_of_it != 0).any(1)])
+    share = torch.cat(kept).double().mean().item()
+    n = sum(map(len, kept))
+    assert abs(share - (1 - p)) < 4 * math.sqrt(p * (1 - p) / n)

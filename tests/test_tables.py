@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
@@ -395,37 +394,6 @@ def test_levels_of_other_types():
     bits = Column.fit(Values.of(np.array([True, False]), "x"), "x")
     assert bits.decode(np.array([0.0, 1.0])).tolist() == [False, True]
     assert bits.encode(values(1.0, 0.0, 2.0)).unseen.tolist() == [False, False, True]
-
-
-def test_a_real_column_starts_at_its_quantiles():
-    z = np.r_[np.random.default_rng(0).normal([-3, 0, 4], 0.3, (500, 3)).flatten()]
-    column = RealColumn("x", "real", (), 0.0, 1.0)
-    raw = torch.from_numpy(column.start(z, 3))
-    found = column.likelihood(3).distribution(raw.unsqueeze(0))
-    np.testing.assert_allclose(found.component_distribution.loc[0], [-3, 0, 4], atol=0.1)
-    assert found.mixture_distribution.probs[0].tolist() == pytest.approx([1 / 3] * 3)
-    one = column.likelihood(1).distribution(torch.from_numpy(column.start(z, 1)).unsqueeze(0))
-    assert one.mean.item() == pytest.approx(np.median(z), abs=0.1)
-    assert one.stddev.item() == pytest.approx(z.std(), rel=0.4)
-    for odd in (np.zeros(5), np.array([3e3, -3e3])):
-        assert np.isfinite(column.start(odd, 2)).all()
-
-
-def test_levels_start_at_their_frequencies():
-    drawn = objects(*"aaabbbbbbc")
-    column = Column.fit(Values.of(drawn, "x"), "x")
-    raw = torch.from_numpy(column.start(column.encode(Values.of(drawn, "x")).z, 5))
-    found = column.likelihood(5).distribution(raw.unsqueeze(0)).probs[0]
-    np.testing.assert_allclose(found, np.array([4, 7, 2]) / 13)
-    two = Column.fit(values(0, 1, 1, 1), "x")
-    raw = torch.from_numpy(two.start(np.array([0.0, 1, 1, 1]), 5))
-    assert two.likelihood(5).distribution(raw.unsqueeze(0)).probs.item() == pytest.approx(4 / 6)
-    counts = np.random.default_rng(0).binomial(20, 0.3, 1000)
-    column = Column.fit(values(*counts), "x")
-    raw = torch.from_numpy(column.start(column.encode(values(*counts)).z, 5))
-    found = column.likelihood(5).distribution(raw.unsqueeze(0)).probs[0].numpy()
-    observed = np.bincount(counts - counts.min()) / 1000
-    assert np.abs(found - observed).sum() / 2 < 0.15
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------

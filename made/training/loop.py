@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,7 +25,9 @@ def fit(
     batch_size: int = 100,
     lr: float = 1e-3,
     schedule: str = "constant",
+    lr_factors: Mapping[str, float] | None = None,
     weight_decay: float = 0.0,
+    ema: float = 0.0,
     patience: int = 10,
     seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -63,7 +66,11 @@ def fit(
         batch_size: rows per step, of all processes together; a last, smaller batch is used too.
         lr: learning rate.
         schedule: "constant", or "cosine" for a rate that falls to 0 along half a cosine over ``epochs``.
-        weight_decay: decoupled weight decay.
+        lr_factors: factors of the learning rate of some parameters, by a part of their names: ``{"direct": 10}`` lets
+            direct connections learn ten times as fast.
+        weight_decay: decoupled weight decay. Biases do not decay.
+        ema: decay of an exponential moving average of the weights, such as 0.99, in [0, 1). The averaged weights are
+            validated and kept. 0 for the weights as they are.
         patience: stop after this many epochs without a lower validation loss.
         seed: of the order of the rows, and of dropout and noise. The global generator is left as it was.
         checkpoint: file for the state of the run, written at the start, after every epoch, and within long epochs.
@@ -92,10 +99,8 @@ def fit(
         >>> round(made.nll(model, x).mean, 2)  # two equally likely rows: log 2
         0.69
     """
-    options = Options(
-        epochs, batch_size, lr, schedule, weight_decay, patience, seed, checkpoint, checkpoint_seconds, resume,
-        accumulate, amp
-    )  # fmt: skip
+    options = Options(epochs, batch_size, lr, schedule, lr_factors, weight_decay, ema, patience, seed, checkpoint,
+                      checkpoint_seconds, resume, accumulate, amp)  # fmt: skip
     run = Run(model, train, valid, context, options, device)
     with run.underway(progress):
         while run.goes_on():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from made.checks import boolean, integer, number, positive, seed_number
 
@@ -30,7 +33,9 @@ class Options:
     batch_size: int = 100
     lr: float = 1e-3
     schedule: str = "constant"
+    lr_factors: Mapping[str, float] | None = None
     weight_decay: float = 0.0
+    ema: float = 0.0
     patience: int = 10
     seed: int = 0
     checkpoint: str | os.PathLike[str] | None = None
@@ -47,6 +52,12 @@ class Options:
             setattr(self, name, number(name, getattr(self, name), minimum=0, below=math.inf))
         for name in ("resume", "amp"):
             setattr(self, name, boolean(name, getattr(self, name)))
+        self.ema = number("ema", self.ema, minimum=0, below=1)
+        if not isinstance(self.lr_factors or {}, Mapping):
+            raise TypeError(
+                f'lr_factors must map parts of names to numbers, like {{"direct": 10}}, got {self.lr_factors!r}'
+            )
+        self.lr_factors = {part: positive("lr_factors", factor) for part, factor in (self.lr_factors or {}).items()}
         self.lr, self.seed = positive("lr", self.lr), seed_number("seed", self.seed)
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f'schedule must be "constant" or "cosine", got {self.schedule!r}')
@@ -61,6 +72,7 @@ class Options:
             0.1
         """
         falling = {"schedule": f"{self.schedule} over {self.epochs} epochs"} if self.schedule != "constant" else {}
+        newer = {"lr_factors": self.lr_factors, "ema": self.ema, "biases_decay": not self.weight_decay}
         return {
             "lr": self.lr,
             "weight_decay": self.weight_decay,
@@ -69,7 +81,37 @@ class Options:
             "amp": self.amp,
             "seed": self.seed,
             **falling,
+            **{name: value for name, value in newer.items() if value not in ({}, 0.0, True)},
         }
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """The parameters of a model for AdamW: those that share a factor of the learning rate and a weight decay.
+
+        Biases and other vectors do not decay. A factor changes the pace of learning, not that of the decay.
+
+        Raises:
+            ValueError: no parameter has a name with a part that ``lr_factors`` names.
+
+        Example:
+            >>> options, model = Options(lr_factors={"0": 10}, weight_decay=0.1), nn.Sequential(nn.Linear(2, 3))
+            >>> groups = options.parameter_groups(model)
+            >>> [(group["factor"], group["weight_decay"], len(group["params"])) for group in groups]
+            [(10.0, 0.01, 1), (10.0, 0.0, 1)]
+        """
+        factors, unused = self.lr_factors or {}, dict(self.lr_factors or {})
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            parts = [part for part in name.split(".") if part in factors]
+            factor = math.prod(factors[part] for part in parts)
+            decay = self.weight_decay / factor if parameter.dim() > 1 else 0.0
+            groups.setdefault((factor, decay), []).append(parameter)
+            unused = {part: value for part, value in unused.items() if part not in parts}
+        if unused:
+            raise ValueError(f"lr_factors must name parts of the names of parameters, got {sorted(unused)}")
+        return [
+            {"params": parameters, "factor": factor, "weight_decay": decay}
+            for (factor, decay), parameters in groups.items()
+        ]
 
     def lr_in(self, epoch: int) -> float:
         r"""Learning rate of an epoch, counted from 0.

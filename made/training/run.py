@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from made.checks import boolean
 from made.files import remove_leftovers
+from made.training.average import MovingAverage
 from made.training.batches import Batches
 from made.training.checkpoint import check_same_run, read, write
 from made.training.evaluation import mean_loss
@@ -121,9 +122,8 @@ class Run:
         shuffle = torch.Generator("cpu").manual_seed(options.seed)
         self.train = Batches("train", train, contexts[0], batch_size=options.batch_size, generator=shuffle, **shard)
         self.valid = None if valid is None else Batches("valid", valid, contexts[-1], batch_size=1000, **shard)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
-        )
+        self.optimizer = torch.optim.AdamW(options.parameter_groups(model), lr=options.lr, fused=True)
+        self.average = MovingAverage(model, options.ema)
         self.turn_takers = [m for m in model.modules() if isinstance(m, TakesTurns) and m.n_masks != 1]
         self.settings = {
             **options.shaping(),
@@ -198,6 +198,8 @@ class Run:
         check_same_run(path, state["settings"], self.settings)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.options.ema:
+            self.average.set_state(state["average"])
         self.best, self.history = state["best"], History(**state["history"])
         self.step, self.done, self.rows = state["step"], state["done"], state["rows"]
         mine = state["processes"][self.group.rank]
@@ -229,6 +231,8 @@ class Run:
             "rows": self.rows,
             "processes": self.group.gather(mine),
         }
+        if self.options.ema:
+            state["average"] = self.average.state()
         if self.group.rank == 0:
             write(path, state)
         self.saved_at = time.monotonic()
@@ -262,6 +266,7 @@ class Run:
                 return
             self.take_turns(self.step)
             yield batch, n
+            self.average.update()
             self.step, self.done, self.rows = self.step + 1, self.done + 1, self.rows + int(n)
             if overdue:
                 self.save()
@@ -270,7 +275,7 @@ class Run:
     def batches_to_do(self) -> Iterator[tuple[Tensor, ...]]:
         """The share of this process of the batches that are not done, and the learning rate of the epoch."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.lr_in(len(self.history.train))
+            group["lr"] = self.options.lr_in(len(self.history.train)) * group.get("factor", 1.0)  # 0.1.0 had none
         self.train.set_epoch(len(self.history.train))
         now = self.randomness()
         if self.done == 0:
@@ -294,14 +299,14 @@ class Run:
         if self.rows == 0:
             raise ValueError("train must have at least one row")
         self.check_finite("training", total, self.train)
-        valid = None if self.valid is None else mean_loss(self.model, self.valid, self.group)
-        if valid is not None:
-            self.check_finite("validation", valid, self.train, self.valid)
-        self.history.train.append(total / self.rows)
-        if valid is not None:
-            self.history.valid.append(valid)
-        if valid is None or self.history.valid.index(min(self.history.valid)) == epoch:
-            self.best, self.history.best_epoch = copy.deepcopy(self.model.state_dict()), epoch
+        with self.average.used():
+            valid = None if self.valid is None else mean_loss(self.model, self.valid, self.group)
+            if valid is not None:
+                self.check_finite("validation", valid, self.train, self.valid)
+                self.history.valid.append(valid)
+            self.history.train.append(total / self.rows)
+            if valid is None or self.history.valid.index(min(self.history.valid)) == epoch:
+                self.best, self.history.best_epoch = copy.deepcopy(self.model.state_dict()), epoch
         self.done, self.rows, self.total = 0, 0, 0.0
         self.save()
         self.progress.epoch(self.history.train[-1], valid)

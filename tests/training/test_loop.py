@@ -69,8 +69,59 @@ def test_one_step_on_everything_equals_adamw_by_hand():
         if name.endswith("weight"):  # training under one connectivity sets what the masks forbid to zero
             q.data *= twin.get_submodule(name.removesuffix(".weight")).mask
         step = q.grad / (q.grad.abs() + 1e-8)  # the first step of Adam is the sign of the gradient
-        expected = q * (1 - 0.01 * 0.1) - 0.01 * step
+        decay = 0.0 if name.endswith("bias") else 0.1
+        expected = q * (1 - 0.01 * decay) - 0.01 * step
         assert torch.allclose(p, expected, atol=1e-9)
+
+
+def test_averaged_weights_are_validated_and_kept():
+    """Against the average by hand over the steps of a run without one."""
+    x, valid, path = TRAIN.double()[:40], TRAIN.double()[40:], []
+    plain, averaged = (MADE(4, (5,), seed=2).double() for _ in range(2))
+    options = {"epochs": 3, "batch_size": 10, "lr": 0.05}
+    by_hand = [torch.zeros_like(p) for p in plain.parameters()]
+
+    class Watched(torch.optim.AdamW):
+        def step(self, *arguments):
+            found = super().step(*arguments)
+            path.append([p.detach().clone() for p in plain.parameters()])
+            return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.optim, "AdamW", Watched)
+        quiet(plain, x, **options)
+    for t, weights in enumerate(path):
+        decay = min(0.9, t / (9 + t))
+        by_hand = [decay * a + (1 - decay) * w for a, w in zip(by_hand, weights, strict=True)]
+    history = quiet(averaged, x, valid, **options, ema=0.9, patience=3)
+    assert (len(path), history.best_epoch) == (12, 2)
+    for found, expected in zip(averaged.parameters(), by_hand, strict=True):
+        assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    assert history.valid[-1] == pytest.approx(made.nll(averaged, valid).mean)
+    assert (averaged.hidden[0].weight[averaged.hidden[0].mask == 0] == 0).all()
+
+
+def test_some_parameters_may_learn_faster():
+    """The first step of Adam is the sign of the gradient times the rate; decay keeps its pace, and spares biases."""
+    model = MADE(4, (5,), seed=2).double()
+    twin, x = copy.deepcopy(model), TRAIN.double()
+    quiet(model, x, epochs=1, batch_size=50, lr=0.01, lr_factors={"direct": 10, "bias": 0.5}, weight_decay=0.1)
+    twin.loss(x).backward()
+    for name, p in model.named_parameters():
+        q, factor = twin.get_parameter(name), 10 if "direct" in name else 0.5 if "bias" in name else 1
+        if name.endswith("weight"):
+            q.data *= twin.get_submodule(name.removesuffix(".weight")).mask
+        step = q.grad / (q.grad.abs() + 1e-8)
+        expected = q * (1 - 0.01 * (0.1 if name.endswith("weight") else 0)) - 0.01 * factor * step
+        assert torch.allclose(p, expected, atol=1e-9)
+    with pytest.raises(ValueError, match=r"lr_factors must name parts of the names of parameters, got \['dirct'\]"):
+        quiet(model, x, lr_factors={"dirct": 10})
+    with pytest.raises(ValueError, match="lr_factors must be"):
+        quiet(model, x, lr_factors={"direct": 0})
+    with pytest.raises(TypeError, match="lr_factors must map parts of names to numbers"):
+        quiet(model, x, lr_factors=10)
+    with pytest.raises(ValueError, match="ema must be"):
+        quiet(model, x, ema=1.0)
 
 
 def test_the_best_weights_come_back_and_patience_ends_it():
