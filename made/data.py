@@ -43,7 +43,7 @@ class File:
     """A file to fetch: its name, its checksum, and where it can be had.
 
     The checksum is the SHA-256 of the content (decompressed, if the name ends in ".gz" but not in ".tar.gz"), or the
-    id that git gives to the content, where only that is known. Of a file without either, the first copy is trusted:
+    id that git gives to the content, where only that is known. Of a zip file without either, the first copy is trusted:
     once :func:`load` has found the right number of rows of 0 and 1 in it, the SHA-256 is written beside it, in
     "NAME.sha256", and another copy is refused.
     """
@@ -117,6 +117,9 @@ def _debd(n_features: int, sizes: tuple[int, int, int], source: str, citation: s
     return DataSet(n_features, sizes, f"DEBD: {source}", licence, citation, (_ARCHIVE,))
 
 
+#: All data sets, by name.
+#:
+#: :meta hide-value:
 DATASETS: dict[str, DataSet] = {
     "digits": DataSet(
         64,
@@ -291,7 +294,7 @@ def load(
             before the original addresses. Default $MADE_MIRROR.
 
     Raises:
-        TypeError: dtype is no floating one of PyTorch.
+        TypeError: dtype is no floating one of PyTorch, or mirror no str.
         ValueError: unknown name or binarize, a seed that is no integer, or a file in the cache folder has the wrong
             checksum, other rows than the table says, or values other than 0 and 1.
         ConnectionError: no address gave a file with the right checksum. Nothing half-written stays.
@@ -348,6 +351,7 @@ def fetch(file: File, folder: Path, mirror: str | None = None) -> bytes:
         mirror: addresses to try first, as in :func:`load`.
 
     Raises:
+        TypeError: mirror is no str.
         ValueError: the file is there and its checksum is wrong.
         ConnectionError: no address gave a file with the right checksum; every reason is named.
 
@@ -364,9 +368,8 @@ def fetch(file: File, folder: Path, mirror: str | None = None) -> bytes:
         if content is None:
             raise ValueError(f"{path} {problem}; delete it to have it downloaded again")
         return content
-    mirrors = (os.environ.get("MADE_MIRROR", "") if mirror is None else mirror).split()
     problems = []
-    for url in [f"{address.rstrip('/')}/{file.name}" for address in mirrors] + list(file.urls):
+    for url in (*_mirrored(file, mirror), *file.urls):
         try:
             downloaded = _download(url)
         except OSError as error:  # includes every failure of the connection
@@ -381,6 +384,13 @@ def fetch(file: File, folder: Path, mirror: str | None = None) -> bytes:
     raise ConnectionError(
         f"cannot download {file.name}: {'; '.join(problems)}. Put the file into {folder} by hand to work offline"
     )
+
+
+def _mirrored(file: File, mirror: str | None) -> list[str]:
+    mirror = os.environ.get("MADE_MIRROR", "") if mirror is None else mirror
+    if not isinstance(mirror, str):
+        raise TypeError(f"mirror must be a str of addresses with spaces between them, got {mirror!r}")
+    return [f"{address.rstrip('/')}/{file.name}" for address in mirror.split()]
 
 
 def _download(url: str) -> bytes:

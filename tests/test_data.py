@@ -593,6 +593,12 @@ def test_no_address_of_a_mirror_is_an_error_that_names_it(server, tmp_path):
         data.fetch(a_file(server), tmp_path, mirror)
 
 
+def test_addresses_are_a_str(server, tmp_path):
+    with pytest.raises(TypeError, match=r"mirror must be a str of addresses with spaces between them, got \['http"):
+        data.fetch(a_file(server), tmp_path, [server.url("/mirror")])
+    assert server.requests == []
+
+
 def test_load_hands_the_mirror_on(server, tmp_path, monkeypatch):
     parts = synthetic_debd()
     archive = debd(nltcs=[csv(part) for part in parts])
