@@ -3,7 +3,13 @@
 import gzip
 import hashlib
 import io
+import itertools
+import re
+import subprocess
+import sys
+import tarfile
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -12,7 +18,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from made import data
-from made.data import File, load
+from made.data import DATASETS, File, load
 
 
 def idx(array):
@@ -29,13 +35,32 @@ def npz(**arrays):
     return buffer.getvalue()
 
 
+def debd(**sets):
+    """The archive of DEBD, with the three texts of some of its sets, and a file that is none."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        members = {"README.md": b"# Density-Estimation-Datasets"}
+        for name, texts in sets.items():
+            for part, text in zip(("train", "valid", "test"), texts, strict=True):
+                members[f"datasets/{name}/{name}.{part}.data"] = text
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"Density-Estimation-Datasets-1.0.1/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def csv(array):
+    return b"".join(b",".join(b"%d" % v for v in row) + b"\n" for row in array)
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
 def no_network(monkeypatch):
-    def refuse(url, path):
+    def refuse(url):
         raise AssertionError(f"would have downloaded {url}")
 
     monkeypatch.setattr(data, "_download", refuse)
@@ -45,13 +70,15 @@ def no_network(monkeypatch):
 def cached(monkeypatch, tmp_path, no_network):
     """Put synthetic files of a data set into a folder, as if they had been downloaded."""
 
-    def put(name, *contents):
+    def put(name, *contents, n_features=784, sizes=(50_000, 10_000, 10_000)):
         files = []
-        for file, content in zip(data.FILES[name], contents, strict=True):
-            packed = gzip.compress(content, 1) if file.name.endswith(".gz") else content
+        for file, content in zip(DATASETS[name].files, contents, strict=True):
+            packed = gzip.compress(content, 1) if file.name.endswith("ubyte.gz") else content
             (tmp_path / file.name).write_bytes(packed)
-            files.append(File(file.name, sha256(content), ()))
-        monkeypatch.setitem(data.FILES, name, tuple(files))
+            known = file.sha256 or file.git_blob
+            files.append(File(file.name, sha256(content) if known else None, ()))
+        dataset = replace(DATASETS[name], n_features=n_features, sizes=sizes, files=tuple(files))
+        monkeypatch.setitem(DATASETS, name, dataset)
         return tmp_path
 
     return put
@@ -137,22 +164,123 @@ def test_mnist_threshold_and_draw(cached):
 
 def test_binarized_mnist_is_parsed(cached):
     parts = [np.random.default_rng(n).integers(0, 2, (n, 784)) for n in (3, 2, 1)]
-    split = load("binarized_mnist", cache_dir=cached("binarized_mnist", *map(amat, parts)))
+    folder = cached("binarized_mnist", *map(amat, parts), sizes=(3, 2, 1))
+    split = load("binarized_mnist", cache_dir=folder)
     for found, expected in zip((split.train, split.valid, split.test), parts, strict=True):
         assert np.array_equal(found.numpy(), expected)
         assert found.dtype == torch.float32
     assert split.train_labels is None
 
 
-@pytest.mark.parametrize("name", ["dna", "mushrooms", "nips"])
+PAPER = ["adult", "connect4", "dna", "mushrooms", "nips", "ocr_letters", "rcv1", "web"]
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_npz_sets_are_parsed(name, cached):
     parts = {f"{p}_data": np.random.default_rng(n).integers(0, 2, (n, 5)) for n, p in enumerate(["train", "valid"], 3)}
     parts["test_data"] = np.ones((2, 5))
-    split = load(name, cache_dir=cached(name, npz(**parts)))
+    split = load(name, cache_dir=cached(name, npz(**parts), n_features=5, sizes=(3, 4, 2)))
     for part in ("train", "valid", "test"):
         found = getattr(split, part)
         assert np.array_equal(found.numpy(), parts[f"{part}_data"])
         assert found.dtype == torch.float32
+    assert split.train_labels is None
+
+
+def synthetic_debd():
+    return [np.random.default_rng(n).integers(0, 2, (n, 6)) for n in (5, 3, 2)]
+
+
+@pytest.mark.parametrize(("name", "folder"), [("nltcs", "nltcs"), ("debd_dna", "dna"), ("ad", "ad")])
+def test_sets_of_debd_are_parsed(name, folder, cached):
+    parts = synthetic_debd()
+    others = [csv(1 - part) for part in parts]
+    archive = debd(**{"aa": others, folder: [csv(part) for part in parts], "zz": others})
+    split = load(name, cache_dir=cached(name, archive, n_features=6, sizes=(5, 3, 2)))
+    for found, expected in zip((split.train, split.valid, split.test), parts, strict=True):
+        assert np.array_equal(found.numpy(), expected)
+        assert found.dtype == torch.float32
+    assert split.train_labels is None
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b" \n", b""], ids=["of Windows", "after a space", "missing"])
+def test_other_ends_of_lines_are_read(ends, cached):
+    parts = synthetic_debd()
+    texts = [csv(part).removesuffix(b"\n") if not ends else csv(part).replace(b"\n", ends) for part in parts]
+    folder = cached("nltcs", debd(nltcs=texts), n_features=6, sizes=(5, 3, 2))
+    assert np.array_equal(load("nltcs", cache_dir=folder).train.numpy(), parts[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"0,1\n1,2\n", "train has values other than 0 and 1"),
+        (b"0,1\n1,-\n", "train has values other than 0 and 1"),
+        (b"0,1\n", r"train has shape \(1, 2\), expected \(2, 2\)"),
+        (b"0,1\n1,0\n0", "5 values are no rows of 2"),
+        (b"", r"train has shape \(0, 2\), expected \(2, 2\)"),
+    ],
+)
+def test_other_rows_than_those_of_the_table_are_refused(text, problem, cached):
+    folder = cached("nltcs", debd(nltcs=[text, b"0,1\n", b"0,1\n"]), n_features=2, sizes=(2, 1, 1))
+    with pytest.raises(ValueError, match=problem):
+        load("nltcs", cache_dir=folder)
+
+
+# a file whose checksum nobody has published
+
+
+def rows_npz(train):
+    return npz(train_data=train, valid_data=np.eye(2), test_data=np.eye(2))
+
+
+@pytest.fixture
+def unknown(cached):
+    return cached("rcv1", rows_npz(np.eye(2)), n_features=2, sizes=(2, 2, 2))
+
+
+def test_the_first_copy_is_remembered_and_another_refused(unknown):
+    first = unknown / "rcv1.npz"
+    load("rcv1", cache_dir=unknown)
+    assert (unknown / "rcv1.npz.sha256").read_text() == f"{sha256(first.read_bytes())}  rcv1.npz\n"
+    assert torch.equal(load("rcv1", cache_dir=unknown).train, torch.eye(2))
+    first.write_bytes(rows_npz(1 - np.eye(2)))
+    for _ in range(2):  # it stays refused
+        with pytest.raises(ValueError, match=r"rcv1\.npz has SHA-256 .*, expected .*delete it"):
+            load("rcv1", cache_dir=unknown)
+
+
+@pytest.mark.parametrize("train", [np.eye(2)[:1], np.eye(2) / 2, np.eye(3)], ids=["a row", "grey", "columns"])
+def test_a_first_copy_with_other_rows_is_refused_and_not_remembered(train, unknown):
+    (unknown / "rcv1.npz").write_bytes(rows_npz(train))
+    with pytest.raises(ValueError, match=r"rcv1\.npz: train has "):
+        load("rcv1", cache_dir=unknown)
+    assert [path.name for path in unknown.iterdir()] == ["rcv1.npz"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>not found</html>", b"", rows_npz(np.eye(2))[:-30]], ids=["a web page", "empty", "truncated"]
+)
+def test_a_first_copy_that_is_no_whole_file_is_refused(content, unknown):
+    (unknown / "rcv1.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"rcv1\.npz is no whole zip file"):
+        load("rcv1", cache_dir=unknown)
+
+
+def test_a_damaged_first_copy_is_refused(unknown):
+    content = bytearray((unknown / "rcv1.npz").read_bytes())
+    content[content.index(b"NUMPY") + 130] ^= 1  # inside the first array
+    (unknown / "rcv1.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"rcv1\.npz is no whole zip file"):
+        load("rcv1", cache_dir=unknown)
+
+
+def test_a_folder_that_can_only_be_read_will_do(unknown, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError
+
+    monkeypatch.setattr(data, "write_whole", refuse)
+    assert torch.equal(load("rcv1", cache_dir=unknown).train, torch.eye(2))
 
 
 # dtype and device
@@ -169,11 +297,13 @@ def every_set(cached, **options):
     """All kinds of files, each read once."""
     g = np.random.default_rng(0)
     folder = cached("mnist", *synthetic_mnist()[2])
-    cached("binarized_mnist", *map(amat, (g.integers(0, 2, (n, 784)) for n in (3, 2, 1))))
-    cached("dna", npz(**{f"{part}_data": g.integers(0, 2, (3, 5)) for part in ("train", "valid", "test")}))
+    cached("binarized_mnist", *map(amat, (g.integers(0, 2, (n, 784)) for n in (3, 2, 1))), sizes=(3, 2, 1))
+    rows = {f"{part}_data": g.integers(0, 2, (3, 5)) for part in ("train", "valid", "test")}
+    cached("dna", npz(**rows), n_features=5, sizes=(3, 3, 3))
+    cached("nltcs", debd(nltcs=[csv(part) for part in rows.values()]), n_features=5, sizes=(3, 3, 3))
     return {
         (name, binarize): load(name, binarize=binarize, cache_dir=folder, **options)
-        for name in ("digits", "mnist", "binarized_mnist", "dna")
+        for name in ("digits", "mnist", "binarized_mnist", "dna", "nltcs")
         for binarize in ("threshold", "stochastic", None)
     }
 
@@ -239,48 +369,60 @@ def test_idx_reads_big_endian_lengths_of_any_number_of_axes():
         assert np.array_equal(data._idx(idx(array)), array)
 
 
-def test_amat_reads_any_separator():
-    assert data._amat(b"0 1 1\n1 0 1\n", 3).tolist() == [[0, 1, 1], [1, 0, 1]]
-    assert data._amat(b"0 1 1 \n1 0 1 \n".replace(b" \n", b"\n"), 3).dtype == torch.float32
-
-
 # where files come from
 
 
 def test_the_folder_may_be_named_by_the_environment(cached, monkeypatch):
-    folder = cached("dna", npz(**{f"{p}_data": np.eye(3) for p in ("train", "valid", "test")}))
+    rows = npz(**{f"{p}_data": np.eye(3) for p in ("train", "valid", "test")})
+    folder = cached("dna", rows, n_features=3, sizes=(3, 3, 3))
     monkeypatch.setenv("MADE_DATA", str(folder))
     assert torch.equal(load("dna").train, torch.eye(3))
 
 
 def test_the_users_cache_is_the_default(cached, monkeypatch):
-    folder = cached("dna", npz(**{f"{p}_data": np.eye(3) for p in ("train", "valid", "test")}))
+    rows = npz(**{f"{p}_data": np.eye(3) for p in ("train", "valid", "test")})
+    folder = cached("dna", rows, n_features=3, sizes=(3, 3, 3))
     monkeypatch.delenv("MADE_DATA", raising=False)
     monkeypatch.setattr(data, "_user_cache", lambda: folder)
     assert torch.equal(load("dna").train, torch.eye(3))
 
 
-CONTENT = bytes(range(256)) * 40
+CONTENT = bytes(range(256)) * 400
 
 
 class Server:
-    """Serves files on 127.0.0.1 and counts requests."""
+    """Serves files on 127.0.0.1, counts requests, breaks off where it is told to, and knows ranges unless told not to.
+
+    ``cuts``: for a path, after how many bytes each of its next answers breaks off.
+    """
 
     def __init__(self):
-        self.files, self.cut, self.requests = {}, set(), []
+        self.files, self.cuts, self.requests, self.ranges = {}, {}, [], []
+        self.has_ranges, self.sent, self.together = True, 0, None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.requests.append(self.path)
+                outer.ranges.append(self.headers.get("Range"))
+                if outer.together is not None:
+                    outer.together.wait()
                 content = outer.files.get(self.path)
                 if content is None:
                     self.send_error(404)
-                    return
-                self.send_response(200)
+                elif outer.ranges[-1] is not None and outer.has_ranges:
+                    start = int(outer.ranges[-1].removeprefix("bytes=").removesuffix("-"))
+                    self.answer(206, content[start:])
+                else:
+                    self.answer(200, content)
+
+            def answer(self, status, content):
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content[: len(content) // 2] if self.path in outer.cut else content)
+                content = content[: next(outer.cuts.get(self.path, iter(())), None)]
+                outer.sent += len(content)
+                self.wfile.write(content)
 
             def log_message(self, *arguments):
                 pass
@@ -300,7 +442,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "MADE_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     server = Server()
     yield server
@@ -348,12 +490,153 @@ def test_a_bad_download_is_reported_and_leaves_nothing(served, problem, server, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_connection_that_breaks_off_leaves_nothing(server, tmp_path):
+@pytest.mark.parametrize("has_ranges", [True, False])
+@pytest.mark.parametrize("cut", [0, 10_000])
+def test_a_connection_that_brings_nothing_new_leaves_nothing(cut, has_ranges, server, tmp_path):
     server.files["/a"] = CONTENT
-    server.cut.add("/a")
+    server.has_ranges, server.cuts["/a"] = has_ranges, iter([cut, *[0 if has_ranges else cut] * 9])
     with pytest.raises(ConnectionError, match=r"cannot download a: .* failed"):
         data.fetch(File("a", sha256(CONTENT), (server.url("/a"),)), tmp_path)
+    assert len(server.requests) == (1 if cut == 0 else 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_resumed(server, tmp_path):
+    server.files["/a"] = CONTENT
+    server.cuts["/a"] = iter([50_000, 20_000])
+    assert data.fetch(File("a", sha256(CONTENT), (server.url("/a"),)), tmp_path) == CONTENT
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in server.ranges[1:]]
+    assert server.ranges[0] is None
+    assert 40_000 < starts[0] <= 50_000
+    assert starts[0] + 10_000 < starts[1] <= starts[0] + 20_000
+    assert len(CONTENT) <= server.sent < len(CONTENT) + 20_000  # nothing is sent twice but what was on its way
+
+
+def test_without_ranges_it_starts_again(server, tmp_path):
+    server.files["/a"] = CONTENT
+    server.has_ranges, server.cuts["/a"] = False, iter([50_000, 80_000])
+    assert data.fetch(File("a", sha256(CONTENT), (server.url("/a"),)), tmp_path) == CONTENT
+    assert len(server.requests) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_rest_of_another_file_is_refused(server, tmp_path):
+    changed = iter([CONTENT, CONTENT[::-1]])
+
+    class Changing(dict):
+        def get(self, path):
+            return next(changed) if path == "/1" else super().get(path)
+
+    server.files = Changing({"/2": CONTENT})
+    server.cuts["/1"] = iter([50_000])
+    urls = (server.url("/1"), server.url("/2"))
+    assert data.fetch(File("a", sha256(CONTENT), urls), tmp_path) == CONTENT
+    assert server.requests == ["/1", "/1", "/2"]
+
+
+@pytest.mark.processes
+def test_two_processes_at_once(server, tmp_path):
+    """The server answers when both have asked."""
+    server.files["/a.gz"] = gzip.compress(CONTENT)
+    server.together = threading.Barrier(2, timeout=300)
+    script = (
+        "import sys; from pathlib import Path; from made.data import File, fetch\n"
+        "name, sha256, url, folder = sys.argv[1:]\n"
+        "print(len(fetch(File(name, sha256, (url,)), Path(folder))))"
+    )
+    command = [sys.executable, "-c", script, "a.gz", sha256(CONTENT), server.url("/a.gz"), str(tmp_path / "new")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0] for process in processes] == [f"{len(CONTENT)}\n"] * 2
+    assert server.requests == ["/a.gz"] * 2
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.gz"]
+    assert gzip.decompress((tmp_path / "new" / "a.gz").read_bytes()) == CONTENT
+
+
+# mirrors
+
+
+def a_file(server):
+    return File("a.npz", sha256(CONTENT), (server.url("/original/a.npz"),))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("where", ["environment", "argument"])
+def test_a_mirror_comes_first(where, slash, server, tmp_path, monkeypatch):
+    server.files |= {"/mirror/a.npz": CONTENT, "/original/a.npz": CONTENT}
+    mirror = server.url("/mirror" + slash)
+    monkeypatch.setenv("MADE_MIRROR", mirror if where == "environment" else server.url("/other"))
+    options = {} if where == "environment" else {"mirror": mirror}
+    assert data.fetch(a_file(server), tmp_path, **options) == CONTENT
+    assert server.requests == ["/mirror/a.npz"]
+
+
+@pytest.mark.parametrize("served", [None, b"other", b"<html></html>"])
+def test_after_a_mirror_that_fails_comes_the_next_and_then_the_original(served, server, tmp_path, monkeypatch):
+    server.files |= {"/1/a.npz": served, "/2/a.npz": served, "/original/a.npz": CONTENT}
+    monkeypatch.setenv("MADE_MIRROR", f"{server.url('/1')}  {server.url('/2')}")
+    assert data.fetch(a_file(server), tmp_path) == CONTENT
+    assert server.requests == ["/1/a.npz", "/2/a.npz", "/original/a.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_mirror_that_breaks_off_is_given_up(server, tmp_path):
+    server.files |= {"/mirror/a.npz": CONTENT, "/original/a.npz": CONTENT}
+    server.cuts["/mirror/a.npz"] = itertools.repeat(0)
+    assert data.fetch(a_file(server), tmp_path, server.url("/mirror")) == CONTENT
+    assert server.requests == ["/mirror/a.npz", "/original/a.npz"]
+
+
+def test_no_address_of_a_mirror_is_an_error_that_names_it(server, tmp_path):
+    mirror = server.url("/mirror")
+    with pytest.raises(ConnectionError, match=rf"{mirror}/a\.npz failed: 404 .*/original/a\.npz failed: 404"):
+        data.fetch(a_file(server), tmp_path, mirror)
+
+
+def test_addresses_are_a_str(server, tmp_path):
+    with pytest.raises(TypeError, match=r"mirror must be a str of addresses with spaces between them, got \['http"):
+        data.fetch(a_file(server), tmp_path, [server.url("/mirror")])
+    assert server.requests == []
+
+
+def test_load_hands_the_mirror_on(server, tmp_path, monkeypatch):
+    parts = synthetic_debd()
+    archive = debd(nltcs=[csv(part) for part in parts])
+    file = replace(DATASETS["nltcs"].files[0], sha256=sha256(archive), urls=())
+    monkeypatch.setitem(DATASETS, "nltcs", replace(DATASETS["nltcs"], n_features=6, sizes=(5, 3, 2), files=(file,)))
+    server.files[f"/{file.name}"] = archive
+    for mirror in (server.url(""), ""):  # the second time, no address is left
+        assert np.array_equal(load("nltcs", cache_dir=tmp_path, mirror=mirror).train.numpy(), parts[0])
+    assert server.requests == [f"/{file.name}"]
+
+
+def test_a_first_copy_is_downloaded_and_remembered(server, tmp_path, monkeypatch):
+    content = rows_npz(np.eye(2))
+    file = replace(DATASETS["rcv1"].files[0], urls=(server.url("/1"), server.url("/2")))
+    monkeypatch.setitem(DATASETS, "rcv1", replace(DATASETS["rcv1"], n_features=2, sizes=(2, 2, 2), files=(file,)))
+    server.files |= {"/1": b"<html></html>", "/2": content}
+    assert torch.equal(load("rcv1", cache_dir=tmp_path).train, torch.eye(2))
+    (tmp_path / "rcv1.npz").unlink()
+    server.files |= {"/1": rows_npz(1 - np.eye(2)), "/2": content}
+    assert torch.equal(load("rcv1", cache_dir=tmp_path).train, torch.eye(2))  # not the other file
+    assert server.requests == ["/1", "/2"] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rcv1.npz", "rcv1.npz.sha256"]
+
+
+# the id that git gives to a file: two that everybody knows
+
+
+@pytest.mark.parametrize(
+    ("content", "git_blob"),
+    [(b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"), (b"hello\n", "ce013625030ba8dba906f756967f9e9ca394464a")],
+)
+def test_a_file_may_be_known_by_its_git_id(content, git_blob, server, tmp_path):
+    server.files |= {"/1": content + b"!", "/2": content}
+    file = File("a", None, (server.url("/1"), server.url("/2")), git_blob)
+    assert data.fetch(file, tmp_path) == content
+    (tmp_path / "a").write_bytes(content + b"!")
+    with pytest.raises(ValueError, match=rf"a has git id [0-9a-f]{{40}}, expected {git_blob}"):
+        data.fetch(file, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -390,17 +673,96 @@ def test_a_bad_file_in_the_cache_is_named_and_kept(content, tmp_path, no_network
     assert (tmp_path / "a.gz").read_bytes() == content
 
 
-def test_every_file_has_a_checksum_and_an_address():
-    assert set(data.FILES) == set(data.NAMES) - {"digits"}
-    for file in (file for files in data.FILES.values() for file in files):
-        assert len(file.sha256) == 64
+# the registry
+
+
+DEBD = [
+    *["nltcs", "msnbc", "kdd", "plants", "baudio", "jester", "bnetflix", "accidents", "tretail", "pumsb_star"],
+    *["debd_dna", "kosarek", "msweb", "book", "tmovie", "cwebkb", "cr52", "c20ng", "bbc", "ad"],
+]
+FILES = {file for dataset in DATASETS.values() for file in dataset.files}
+
+
+def test_the_registry_has_the_sets_of_the_paper_and_of_debd():
+    assert list(DATASETS) == ["digits", "mnist", "binarized_mnist", *PAPER, *DEBD]
+
+
+def test_every_file_has_an_address_and_all_but_one_a_checksum():
+    assert [name for name, dataset in DATASETS.items() if not dataset.files] == ["digits"]
+    assert [file.name for file in FILES if file.sha256 is None and file.git_blob is None] == ["rcv1.npz"]
+    assert len({file.name for file in FILES}) == len(FILES)  # no two files have one name in the cache
+    for file in FILES:
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256 or "0" * 64)
+        assert re.fullmatch("[0-9a-f]{40}", file.git_blob or "0" * 40)
         assert file.urls
-        assert all(url.endswith(file.name) for url in file.urls)
+        ending = file.name.replace("Density-Estimation-Datasets-", "v") if file.name.endswith(".tar.gz") else file.name
+        assert all(url.endswith("/" + ending) for url in file.urls)
+
+
+def test_the_two_checksums_of_a_file_are_of_the_same_file():
+    """The file with both: its git id is published, its SHA-256 is measured where it is at hand."""
+    (file,) = (file for file in FILES if file.sha256 and file.git_blob)
+    path = data.cache_folder() / file.name
+    if not path.exists():
+        pytest.skip(f"{path} is not at hand")
+    content = path.read_bytes()
+    assert hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == file.git_blob
+    assert sha256(content) == file.sha256
+
+
+ORIGINALS = {  # rows of the data that the sets were made of: all of them are in one of the three parts
+    "digits": 1797,
+    "mnist": 70_000,
+    "binarized_mnist": 70_000,
+    "adult": 32_561,
+    "connect4": 67_557,
+    "dna": 3186,
+    "debd_dna": 3186,
+    "mushrooms": 8124,
+    "nips": 1740,
+    "ocr_letters": 52_152,
+    "rcv1": 200_000,
+    "web": 49_749,
+    "nltcs": 21_574,
+    "msweb": 37_711,
+    "cwebkb": 4199,
+    "cr52": 9100,
+    "c20ng": 18_821,
+    "bbc": 2225,
+    "ad": 3279,
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_the_parts_have_all_rows_of_the_original(name):
+    assert sum(DATASETS[name].sizes) == ORIGINALS[name]
+
+
+def test_every_set_says_where_it_is_from():
+    for name, dataset in DATASETS.items():
+        assert dataset.source.startswith("MADE paper: ") == (name in PAPER)
+        assert dataset.source.startswith("DEBD: ") == (name in DEBD)
+        assert dataset.licence
+        assert re.search("(19|20)[0-9]{2}$", dataset.citation)
+
+
+def test_the_table_of_load_is_the_registry():
+    lines = [line.strip() for line in load.__doc__.splitlines()]
+    first, second, last = (i for i, line in enumerate(lines) if line.startswith("==="))
+    columns = [match.span() for match in re.finditer("=+", lines[first])]
+    cells = lambda line: [line[start:end].strip() for start, end in columns]
+    assert cells(lines[first + 1]) == ["name", "D", "train / valid / test", "source"]
+    expected = [
+        [name, str(dataset.n_features), " / ".join(map(str, dataset.sizes)), dataset.source]
+        for name, dataset in DATASETS.items()
+    ]
+    assert [cells(line) for line in lines[second + 1 : last]] == expected
+    assert lines[second] == lines[last] == lines[first]
 
 
 @pytest.mark.parametrize("name", ["MNIST", "cifar", ""])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="name must be one of digits, mnist, binarized_mnist, dna, mushrooms, nips"):
+    with pytest.raises(ValueError, match=f"name must be one of {', '.join(DATASETS)}, got "):
         load(name)
 
 
@@ -410,22 +772,14 @@ def test_an_unknown_binarization_is_refused(binarize):
         load("digits", binarize=binarize)
 
 
-SIZES = {
-    "mnist": (784, 50_000, 10_000, 10_000),
-    "binarized_mnist": (784, 50_000, 10_000, 10_000),
-    "dna": (180, 1400, 600, 1186),
-    "mushrooms": (112, 2000, 500, 5624),
-    "nips": (500, 400, 100, 1240),
-}
-
-
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [name for name, dataset in DATASETS.items() if dataset.files])
 def test_the_real_files_where_they_are_at_hand(name, no_network):
-    folder = data.cache_folder()
-    if not all((folder / file.name).exists() for file in data.FILES[name]):
+    folder, dataset = data.cache_folder(), DATASETS[name]
+    if not all((folder / file.name).exists() for file in dataset.files):
         pytest.skip(f"{name} is not in the cache")
-    split, (n_features, *sizes) = load(name), SIZES[name]
-    assert [tuple(p.shape) for p in (split.train, split.valid, split.test)] == [(n, n_features) for n in sizes]
+    split = load(name)
+    expected = [(n, dataset.n_features) for n in dataset.sizes]
+    assert [tuple(p.shape) for p in (split.train, split.valid, split.test)] == expected
     for part in (split.train, split.valid, split.test):
         assert set(part.unique().tolist()) == {0.0, 1.0}
     if name == "mnist":

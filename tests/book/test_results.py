@@ -100,7 +100,7 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["natural", "random"])
 def test_shipped_networks_score_what_is_recorded(name):
     folder = made.data.cache_folder()
-    if not all((folder / file.name).exists() for file in made.data.FILES["mnist"]):
+    if not all((folder / file.name).exists() for file in made.data.DATASETS["mnist"].files):
         pytest.skip(f"MNIST is not in {folder}")
     model = made.MADE.load(RESULTS / f"mnist_{name}.safetensors").float()
     measured = made.nll(model, made.data.load("mnist", cache_dir=folder).test)
@@ -112,7 +112,7 @@ def test_shipped_networks_score_what_is_recorded(name):
 
 def test_the_network_for_any_order_scores_what_is_recorded():
     folder = made.data.cache_folder()
-    if not all((folder / file.name).exists() for file in made.data.FILES["mnist"]):
+    if not all((folder / file.name).exists() for file in made.data.DATASETS["mnist"].files):
         pytest.skip(f"MNIST is not in {folder}")
     model = made.MADE.load(RESULTS / "mnist_any_order.safetensors").float()
     recorded = json.loads((RESULTS / "any_order.json").read_text())
