@@ -184,6 +184,9 @@ def test_images_of_teachers_stay_where_they_are():
 def test_every_output_hears_the_context_and_no_later_variable():
     trained = training({"hidden": [40, 40], "residual": True}, n_orders=2, kind=augmented)
     C = trained.context
+    plain = made.masks.build_masks([torch.arange(1, D + 1), *trained.degrees])
+    assert torch.equal(trained.stack.output.dense(40)[0] != 0, plain[-1])
+    assert torch.equal(trained.stack.hidden[0].dense(C + D)[0, :, C:] != 0, plain[0])
     given = F.pad(trained.inputs(rows(1)), (C, 0)).requires_grad_()
     for t in range(D):
         (gradient,) = torch.autograd.grad(trained.stack(given)[:, 0, t].sum(), given)

@@ -52,7 +52,7 @@ CONFIG = {
     ],
     "reach": 2,
     "students": {"orders": 4, "dropout": 0.0},
-    "images_per_teacher": 160000,
+    "images_per_teacher": 100000,
     "real_share": 0.2,
     "lr": 1e-3,
     "weight_decay": 0.01,
@@ -171,6 +171,8 @@ class Experiment(wide.Experiment):
         rows, valid, test = super().score(data, phase, training, seconds)
         best = min(range(len(rows)), key=lambda k: rows[k]["valid"]["mean"])
         if rows[best]["valid"]["mean"] < min(before, default=math.inf):
+            for row in self.of(data, "ensemble"):
+                row.pop("saved", None)
             rows[best]["saved"] = self.keep(data, training, best)
             self.save()
         return rows, valid, test
