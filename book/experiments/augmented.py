@@ -41,14 +41,18 @@ CONFIG = {
     "binarize": {"drawn": "stochastic"},
     "draw": 0,
     "seed": 0,
-    "shape": {"hidden": [4000, 4000], "residual": True},
-    "search": [
-        {"reach": 0, "moved": 0.0, "dropout": 0.3},
-        {"reach": 1, "moved": 0.75, "dropout": 0.3},
-        {"reach": 1, "moved": 0.75, "dropout": 0.1},
-        {"reach": 1, "moved": 0.5, "dropout": 0.3},
-        {"reach": 2, "moved": 0.75, "dropout": 0.3},
-        {"reach": 2, "moved": 0.75, "dropout": 0.1},
+    "shapes": [{"hidden": [4000, 4000], "residual": True}, {"hidden": [6000, 6000], "residual": True}],
+    "settings": [
+        [
+            {"reach": 1, "moved": 0.75, "dropout": 0.1},
+            {"reach": 1, "moved": 0.75, "dropout": 0.3},
+            {"reach": 2, "moved": 0.9, "dropout": 0.1},
+            {"reach": 2, "moved": 0.9, "dropout": 0.3},
+        ],
+        [
+            {"reach": 1, "moved": 0.75, "dropout": 0.2},
+            {"reach": 2, "moved": 0.9, "dropout": 0.2},
+        ],
     ],
     "reach": 2,
     "students": {"orders": 4, "dropout": 0.0},
@@ -65,8 +69,7 @@ CONFIG = {
 TOY = {
     **CONFIG,
     "data": "digits",
-    "shape": {"hidden": [70, 70], "residual": True},
-    "search": CONFIG["search"][:2],
+    "shapes": [{"hidden": [70, 70], "residual": True}, {"hidden": [70], "residual": False}],
     "students": {"orders": 2, "dropout": 0.0},
     "images_per_teacher": 50,
     "epochs": 2,
@@ -146,24 +149,30 @@ class Experiment(wide.Experiment):
 
     name = "augmented"
 
-    def training(self, split, members, real=None):
+    def training(self, split, shape, members, real=None):
         """Networks to train."""
         dtype = stacked.set_precision(self.chosen.precision)
-        return Training(self.config, split, self.config["shape"], members, self.chosen.device, dtype, real)
+        return Training(self.config, split, shape, members, self.chosen.device, dtype, real)
 
     def search(self, data, split):
-        """Settings side by side in the natural order, by validation rows alone."""
+        """Shapes one after another, the settings of a shape side by side, in the natural order, by validation rows."""
+        shapes, found = self.config["shapes"], []
+        seconds = self.seconds_for(data, "search") / len(shapes)
         name, natural = orders(split.train.shape[1])[0]
-        training = self.training(split, [({**name, **setting}, natural) for setting in self.config["search"]])
-        rows, _ = training.results(stacked.Clock(self.seconds_for(data, "search")), "search", data)
-        self.rows += rows
+        for shape, settings in zip(shapes, self.config["settings"], strict=True):
+            training = self.training(split, shape, [({**name, **setting}, natural) for setting in settings])
+            rows, _ = training.results(stacked.Clock(seconds), "search", data)
+            del training
+            found += rows
+            shown = ("hidden", "reach", "moved", "dropout", "valid", "epochs", "late_gain", "seconds", "recorded_step")
+            stacked.show(rows, *shown)
+        self.rows += found
         self.save()
-        stacked.show(rows, "reach", "moved", "dropout", "valid", "epochs", "late_gain", "seconds", "recorded_step")
 
     def setting(self, data):
-        """What validation rows prefer."""
+        """The shape, and the shifts and dropout, that validation rows prefer."""
         best = min(self.of(data, "search"), key=lambda row: row["valid"]["mean"])
-        return {key: best[key] for key in ("reach", "moved", "dropout")}
+        return [{key: best[key] for key in keys} for keys in (("hidden", "residual"), ("reach", "moved", "dropout"))]
 
     def score(self, data, phase, training, seconds):
         """As in ``wide.py``; the best network so far is kept."""
@@ -193,8 +202,9 @@ class Experiment(wide.Experiment):
 
     def teachers(self, data, split):
         """One network per order: trained, or read if that was done before."""
-        setting = self.setting(data)
-        teachers = self.training(split, [({**name, **setting}, order) for name, order in orders(split.train.shape[1])])
+        shape, setting = self.setting(data)
+        members = [({**name, **setting}, order) for name, order in orders(split.train.shape[1])]
+        teachers = self.training(split, shape, members)
         path = self.chosen.folder / "unfinished" / f"augmented_{data}.pt"
         path.parent.mkdir(exist_ok=True)
         if self.of(data, "ensemble") and path.exists():
@@ -226,7 +236,8 @@ class Experiment(wide.Experiment):
         named = {tuple(name.values()): order for name, order in orders(split.train.shape[1])}
         names = [{**{key: row[key] for key in keys}, "dropout": dropout} for row in best]
         members = [(name, named[name["order"], name["turn"], name["mirrored"]]) for name in names]
-        return self.score(data, "student", self.training(taught, members, real=len(split.train)), clock.left())
+        students = self.training(taught, teachers.shape, members, real=len(split.train))
+        return self.score(data, "student", students, clock.left())
 
     def mix(self, data, n_valid):
         """Mixtures of all teachers, and of all networks, with fitted weights."""
