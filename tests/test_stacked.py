@@ -1,5 +1,6 @@
 """Networks side by side, as three experiments train them, against networks that stand alone."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -211,3 +212,21 @@ def test_weights_by_em_are_those_that_a_search_finds():
     best = grid[both.logsumexp(1).sum(1).argmax()].item()
     assert weights.sum().item() == pytest.approx(1)
     assert weights[0].item() == pytest.approx(best, abs=2e-3)
+
+
+def test_students_can_be_taught_later_and_the_best_network_is_a_file(tmp_path):
+    chosen = argparse.Namespace(device=CPU, precision="float32", seconds=1000, folder=tmp_path, data=["drawn"])
+    first = augmented.Experiment(chosen, augmented.TOY)
+    split = first.load("drawn")
+    first.search("drawn", split)
+    trained = first.teachers("drawn", split)
+    later = augmented.Experiment(chosen, augmented.TOY)
+    kept = later.teachers("drawn", split)
+    assert torch.equal(kept.losses(split.valid), trained.losses(split.valid))
+    later.students("drawn", split, kept)
+    later.mix("drawn", len(split.valid))
+    (row,) = [row for row in later.rows if "saved" in row]
+    assert row["valid"] == min((r["valid"] for r in later.rows if "test" in r), key=lambda found: found["mean"])
+    model = made.MADE.load(tmp_path / row["saved"]["file"]).float()
+    assert made.nll(model, split.test.float()).mean == pytest.approx(row["test"]["mean"], abs=0.01)
+    assert later.mixtures[-1]["valid"]["mean"] <= row["valid"]["mean"] + 0.001  # as good as the best part, or better
