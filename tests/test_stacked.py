@@ -230,3 +230,14 @@ def test_students_can_be_taught_later_and_the_best_network_is_a_file(tmp_path):
     model = made.MADE.load(tmp_path / row["saved"]["file"]).float()
     assert made.nll(model, split.test.float()).mean == pytest.approx(row["test"]["mean"], abs=0.01)
     assert later.mixtures[-1]["valid"]["mean"] <= row["valid"]["mean"] + 0.001  # as good as the best part, or better
+
+
+def test_near_the_end_no_image_is_moved_and_the_rate_is_lower():
+    found = training({"hidden": [17], "residual": False}, kind=augmented, epochs=3, settle={"share": 1.0, "rate": 0.2})
+    found.settle(4, 1.0)
+    assert found.settled is None
+    assert (found.draw(torch.arange(40)) > 0).any()
+    found.run(stacked.Clock(1000))
+    assert found.settled == 1
+    assert not (found.draw(torch.arange(40)) > 0).any()
+    assert [group["lr"].item() for group in found.optimizer.param_groups] == pytest.approx([2e-4, 2e-4])

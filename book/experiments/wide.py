@@ -205,12 +205,16 @@ class Training:
             order = torch.cat([order, drawn], 1)
         return order.to(self.device)
 
+    def settle(self, epoch, left):
+        """What changes after an epoch, when this share of the time is left: nothing here."""
+
     def run(self, clock):
         """Train until no network improves any more, or the time is up; then hold the best weights. Why it ended."""
         curves, best = {"train": [], "valid": []}, [math.inf] * self.n
         generator = torch.Generator().manual_seed(self.seed)
         torch.manual_seed(self.seed)
         step, last_gain, stopped = Step(self.step, self.config["batch_size"], self.device), 0, "epochs"
+        seconds = clock.left()
         for epoch in range(self.config["epochs"]):
             before = self.steps
             for rows in self.batches(generator):
@@ -235,6 +239,7 @@ class Training:
             if clock.left() < 0:
                 stopped = "budget"
                 break
+            self.settle(epoch, clock.left() / seconds)
         self.load(self.best)
         self.recorded_step = step.graph is not None
         return curves, stopped
