@@ -49,11 +49,11 @@ CONFIG = {
         [
             {"reach": 1, "moved": 0.75, "dropout": 0.1},
             {"reach": 1, "moved": 0.75, "dropout": 0.3},
-            {"reach": 2, "moved": 0.75, "dropout": 0.1},
+            {"reach": 1, "moved": 0.9, "dropout": 0.1},
             {"reach": 2, "moved": 0.9, "dropout": 0.1},
         ],
         [
-            {"reach": 1, "moved": 0.75, "dropout": 0.2},
+            {"reach": 1, "moved": 0.9, "dropout": 0.2},
             {"reach": 2, "moved": 0.9, "dropout": 0.2},
         ],
     ],
@@ -67,7 +67,7 @@ CONFIG = {
     "ema": {"decay": 0.9995, "every": 5},
     "epochs": 1000,
     "patience": 15,
-    "settle": {"share": 0.08, "rate": 0.2},
+    "settle": {"share": 0.1, "rate": 0.2},
     "parts": {"drawn search": 1.1, "drawn ensemble": 3.0, "drawn student": 1.5},
 }
 TOY = {
