@@ -1,5 +1,6 @@
-"""Networks side by side, as two experiments train them, against networks that stand alone."""
+"""Networks side by side, as three experiments train them, against networks that stand alone."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -10,35 +11,37 @@ from torch.nn import functional as F
 import made
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "experiments"))
+import augmented
 import mystery
 import slips
 import stacked
 import wide
 
 CPU = torch.device("cpu")
-D = 12
+D = 16
 
 
 def rows(n=40):
     return (torch.rand(n, D, generator=torch.Generator().manual_seed(3)) < 0.4).float()
 
 
-def training(shape, n_orders=3, **changes):
-    config = {**wide.CONFIG, "batch_size": 10, **changes}
+def training(shape, n_orders=3, kind=wide, **changes):
+    config = {**kind.CONFIG, "batch_size": 10, **changes}
     x = rows().to(torch.uint8)
     members = []
     for seed in range(n_orders):
         order = torch.randperm(D, generator=torch.Generator().manual_seed(seed))
-        members.append(({"dropout": 0.2 * seed, "input_dropout": 0.0}, order))
-    return wide.Training(config, made.data.Split(x, x, x), shape, members, CPU, torch.float32)
+        members.append(({"dropout": 0.2 * seed, "reach": 1 + seed % 2, "moved": 0.5}, order))
+    return kind.Training(config, made.data.Split(x, x, x), shape, members, CPU, torch.float32)
 
 
+@pytest.mark.parametrize("kind", [wide, augmented], ids=["wide", "augmented"])
 @pytest.mark.parametrize("shape", [{"hidden": [17, 17], "residual": True}, {"hidden": [30, 9], "residual": False}])
-def test_each_network_is_a_made_of_the_same_weights(shape):
-    found = training(shape, epochs=2)
+def test_each_network_is_a_made_of_the_same_weights(shape, kind):
+    found = training(shape, kind=kind, epochs=2)
     found.run(stacked.Clock(1000))
     for k in range(found.n):
-        model = stacked.to_made(found.stack, k, found.orders[k], found.degrees, shape["hidden"])
+        model = found.as_made(k)
         assert torch.allclose(-model.log_prob(rows()).double(), found.losses(rows())[k], atol=1e-5)
 
 
@@ -58,15 +61,16 @@ def test_gradients_are_those_of_dense_masked_weights():
         assert torch.allclose(weight.grad, dense.grad[:, part, :reach], atol=1e-4)
 
 
-def test_images_have_the_probabilities_of_the_networks():
-    found = training({"hidden": [17, 17], "residual": True}, n_orders=2)
+@pytest.mark.parametrize("kind", [wide, augmented], ids=["wide", "augmented"])
+def test_images_have_the_probabilities_of_the_networks(kind):
+    found = training({"hidden": [17, 17], "residual": True}, n_orders=2, kind=kind)
     with torch.no_grad():
         for weight in [w for layer in [*found.stack.hidden, found.stack.output] for w in layer.weights]:
             weight *= 4  # the variables depend on each other, by way of both layers
     torch.manual_seed(0)
     images = found.sample(4000).view(2, 4000, D)
     for k in range(2):
-        model = stacked.to_made(found.stack, k, found.orders[k], found.degrees, [17, 17])
+        model = found.as_made(k)
         other = model.sample(4000, generator=torch.Generator().manual_seed(1))
         assert torch.allclose(images[k].float().mean(0), other.mean(0), atol=0.05)
         pairs = lambda x: x.T.float() @ x.float() / len(x)
@@ -131,3 +135,109 @@ def test_the_clipped_loss_is_that_of_the_smaller_experiment():
     logistic = F.binary_cross_entropy_with_logits(out[1], x, reduction="none").sum(1)
     found = mystery.losses(out, x, torch.tensor([[True], [False]]), 1e-7)
     assert torch.allclose(found, torch.stack([clipped, logistic]))
+
+
+def test_shifted_images_are_what_they_say():
+    found, maps, contexts = augmented.shifts(D, 2)
+    image = torch.arange(1, D + 1)  # no pixel is zero but those that come from outside
+    for (down, right), places in zip(found, maps, strict=True):
+        moved = torch.cat([image, torch.zeros(1, dtype=torch.int64)])[places].view(4, 4)
+        for i in range(4):
+            for j in range(4):
+                inside = 0 <= i - down < 4 and 0 <= j - right < 4
+                assert moved[i, j] == (image.view(4, 4)[i - down, j - right] if inside else 0)
+    assert found[0] == (0, 0)
+    assert len(set(found)) == len(contexts.unique(dim=0)) == 25
+    assert not contexts[0].any()
+    assert contexts[1:].any(1).all()
+
+
+def test_networks_are_given_moved_rows_and_told_by_how_much():
+    trained = training({"hidden": [17], "residual": False}, n_orders=2, kind=augmented)
+    found, _, contexts = augmented.shifts(D, 2)
+    torch.manual_seed(0)
+    taken = torch.arange(40).repeat(500)
+    given, x = trained.examples(taken)
+    assert torch.equal(given[:, :, contexts.shape[1] :], x)
+    told = (given[:, :, None, : contexts.shape[1]] == contexts).all(-1).int()
+    assert (told.sum(-1) == 1).all()
+    told = told.argmax(-1)
+    for k, reach in enumerate([1, 2]):
+        natural = x[k][:, trained.orders[k].argsort()].view(-1, 4, 4)
+        for number, (down, right) in enumerate(found):
+            chosen = told[k] == number
+            share = 0.5 if number == 0 else 0.5 / ((2 * reach + 1) ** 2 - 1) * (max(abs(down), abs(right)) <= reach)
+            assert chosen.float().mean().item() == pytest.approx(share, abs=0.01 if share else 0)
+            before = F.pad(rows()[taken[chosen]].view(-1, 4, 4), (2, 2, 2, 2))
+            assert torch.equal(natural[chosen], before[:, 2 - down : 6 - down, 2 - right : 6 - right])
+
+
+def test_images_of_teachers_stay_where_they_are():
+    x = rows().to(torch.uint8)
+    members = [({"dropout": 0.0, "reach": 1, "moved": 1.0}, torch.arange(D))]
+    shape, split = {"hidden": [17], "residual": False}, made.data.Split(x, x, x)
+    found = augmented.Training(augmented.CONFIG, split, shape, members, CPU, torch.float32, real=30)
+    moved = found.draw(torch.arange(40)) > 0
+    assert moved[0, :30].all()
+    assert not moved[0, 30:].any()
+
+
+def test_every_output_hears_the_context_and_no_later_variable():
+    trained = training({"hidden": [40, 40], "residual": True}, n_orders=2, kind=augmented)
+    C = trained.context
+    plain = made.masks.build_masks([torch.arange(1, D + 1), *trained.degrees])
+    assert torch.equal(trained.stack.output.dense(40)[0] != 0, plain[-1])
+    assert torch.equal(trained.stack.hidden[0].dense(C + D)[0, :, C:] != 0, plain[0])
+    given = F.pad(trained.inputs(rows(1)), (C, 0)).requires_grad_()
+    for t in range(D):
+        (gradient,) = torch.autograd.grad(trained.stack(given)[:, 0, t].sum(), given)
+        heard = gradient[:, 0] != 0
+        assert heard[:, :C].all()
+        assert heard[:, C : C + t].any(1).all() or t == 0
+        assert not heard[:, C + t :].any()
+
+
+def test_orders_by_diagonals_are_orders_of_their_own():
+    found = [order for _, order in augmented.orders(D)]
+    assert len({tuple(order.tolist()) for order in found}) == 16
+    assert all(torch.equal(order.sort().values, torch.arange(D)) for order in found)
+    assert found[8].tolist()[:6] == [0, 1, 4, 2, 5, 8]
+
+
+def test_weights_by_em_are_those_that_a_search_finds():
+    costs = torch.rand(2, 50, generator=torch.Generator().manual_seed(0)).double() * 3
+    weights = augmented.fitted(costs)
+    grid = torch.linspace(0, 1, 2001).double()[1:-1, None, None]
+    both = torch.cat([grid.log(), (1 - grid).log()], 1) - costs
+    best = grid[both.logsumexp(1).sum(1).argmax()].item()
+    assert weights.sum().item() == pytest.approx(1)
+    assert weights[0].item() == pytest.approx(best, abs=2e-3)
+
+
+def test_students_can_be_taught_later_and_the_best_network_is_a_file(tmp_path):
+    chosen = argparse.Namespace(device=CPU, precision="float32", seconds=1000, folder=tmp_path, data=["drawn"])
+    first = augmented.Experiment(chosen, augmented.TOY)
+    split = first.load("drawn")
+    first.search("drawn", split)
+    trained = first.teachers("drawn", split)
+    later = augmented.Experiment(chosen, augmented.TOY)
+    kept = later.teachers("drawn", split)
+    assert torch.equal(kept.losses(split.valid), trained.losses(split.valid))
+    later.students("drawn", split, kept)
+    later.mix("drawn", len(split.valid))
+    (row,) = [row for row in later.rows if "saved" in row]
+    assert row["valid"] == min((r["valid"] for r in later.rows if "test" in r), key=lambda found: found["mean"])
+    model = made.MADE.load(tmp_path / row["saved"]["file"]).float()
+    assert made.nll(model, split.test.float()).mean == pytest.approx(row["test"]["mean"], abs=0.01)
+    assert later.mixtures[-1]["valid"]["mean"] <= row["valid"]["mean"] + 0.001  # as good as the best part, or better
+
+
+def test_near_the_end_no_image_is_moved_and_the_rate_is_lower():
+    found = training({"hidden": [17], "residual": False}, kind=augmented, epochs=3, settle={"share": 1.0, "rate": 0.2})
+    found.settle(4, 1.0)
+    assert found.settled is None
+    assert (found.draw(torch.arange(40)) > 0).any()
+    found.run(stacked.Clock(1000))
+    assert found.settled == 1
+    assert not (found.draw(torch.arange(40)) > 0).any()
+    assert [group["lr"].item() for group in found.optimizer.param_groups] == pytest.approx([2e-4, 2e-4])

@@ -141,33 +141,41 @@ def dropping(p: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda h: h * (torch.rand(h.shape, device=h.device) >= p).to(h.dtype) / (1 - p).to(h.dtype)
 
 
-def to_made(stack: Stack, k: int, order: Tensor, degrees: Sequence[Tensor], hidden: Sequence[int]) -> made.MADE:
-    """Network number k of a stack as a MADE; ``degrees`` are those of the hidden layers, sorted."""
+def to_made(
+    stack: Stack, k: int, order: Tensor, degrees: Sequence[Tensor], hidden: Sequence[int], context: int = 0
+) -> made.MADE:
+    """Network number k of a stack as a MADE; ``degrees`` are those of the hidden layers, sorted.
+
+    The first ``context`` inputs are left out: the MADE is the network for a context of zeros.
+    """
     model = made.MADE(len(order), hidden, direct=stack.direct is not None, residual=stack.residual)
     inputs = made.masks.degrees_from_order(order)
     model.use(made.Connectivity(order, (inputs, *degrees)))
     place = inputs - 1  # where a variable stands in the order
-    widths = [len(order), *hidden]
+    widths = [context + len(order), *hidden]
     with torch.no_grad():
         targets = zip([*stack.hidden, stack.output], [*model.hidden, model.output], strict=True)
         for number, (layer, target) in enumerate(targets):
             weight, bias = layer.dense(widths[number])[k].cpu(), layer.bias[k, 0].cpu()
-            weight = weight[:, place] if number == 0 else weight
+            weight = weight[:, context:][:, place] if number == 0 else weight
             last = target is model.output
             target.weight.copy_(weight[place] if last else weight)
             target.bias.copy_(bias[place] if last else bias)
         if stack.direct is not None:
-            model.direct.weight.copy_(stack.direct.dense(len(order))[k].cpu()[place][:, place])
+            direct = stack.direct.dense(widths[0])[k].cpu()[:, context:]
+            model.direct.weight.copy_(direct[place][:, place])
     return model.eval()
 
 
 class Step:
     """A training step for given rows. A GPU records it once and replays it, which spares it the wait for Python."""
 
+    record = True  # --no-graph says no
+
     def __init__(self, function: Callable[[Tensor], None], batch_size: int, device: torch.device):
         self.function, self.graph, self.calls = function, None, 0
         self.rows = torch.zeros(batch_size, dtype=torch.int64, device=device)
-        self.recordable = device.type == "cuda"
+        self.recordable = self.record and device.type == "cuda"
 
     def __call__(self, rows: Tensor) -> None:
         """Do one step."""
@@ -233,7 +241,11 @@ def options(description: str, seconds: float, data: Sequence[str] = ()) -> argpa
         parser.add_argument("--data", nargs="+", choices=data, default=data, help="only these, in this call")
     parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default=None)
     parser.add_argument("--folder", type=Path, default=None, help="where results go; default book/results")
+    parser.add_argument(
+        "--no-graph", action="store_true", help="do not record steps on a GPU: slower, never needed yet"
+    )
     chosen = parser.parse_args()
+    Step.record = not chosen.no_graph
     chosen.device = torch.device(chosen.device)
     if chosen.precision is None:
         chosen.precision = "bfloat16" if chosen.device.type == "cuda" else "float32"

@@ -45,6 +45,7 @@ from stacked import (
     show,
     to_made,
 )
+from torch.nn import functional as F
 
 import made
 
@@ -113,29 +114,33 @@ class Training:
         shape: "hidden" and "residual".
         members: for every network its "dropout" and "input_dropout", the name of its order, and the order.
         real: how many of the training rows are no images of teachers.
+        context: how many inputs come before the variables. They are 0 wherever a network is scored or sampled.
     """
 
-    def __init__(self, config, split, shape, members, device, dtype, real=None):
+    def __init__(self, config, split, shape, members, device, dtype, real=None, context=0):
         self.config, self.split, self.shape, self.dtype, self.device = config, split, shape, dtype, device
+        self.context = context
         self.names = [name for name, _ in members]
         self.orders = torch.stack([order for _, order in members]).to(device)
         self.n, D = self.orders.shape
         self.degrees = made.masks.even_degrees(D, shape["hidden"])
         if shape["residual"]:
             self.degrees = self.degrees[:1] * len(self.degrees)
-        inputs = torch.arange(1, D + 1, device=device)
+        inputs = torch.arange(1 - context, D + 1, device=device).clamp(min=0)
         degrees = [layer.to(device) for layer in self.degrees]
-        masks = [mask[None] for mask in made.masks.build_masks([inputs, *degrees])]
-        direct = made.masks.build_masks([inputs])[0][None]
+        *hidden, output = made.masks.build_masks([inputs, *degrees])
+        masks = [mask[None] for mask in (*hidden, output[context:])]
+        direct = made.masks.build_masks([inputs])[0][None, context:]
         bounds = [1 / math.sqrt(width) for width in (D, *shape["hidden"])] + [0.1 / math.sqrt(D)]
-        generator = torch.Generator(device).manual_seed(0)
+        self.seed = config.get("seed", 0)
+        generator = torch.Generator(device).manual_seed(self.seed)
         self.stack = Stack(masks, direct, self.n, bounds, generator, residual=shape["residual"])
         self.real = len(split.train) if real is None else real
         counts, N = split.train[: self.real].sum(0, dtype=torch.float32), self.real
         self.stack.output.bias.data[:, 0] = ((counts + 1) / (N - counts + 1)).log()[self.orders]
-        rate = lambda key: torch.tensor([name[key] for name in self.names], device=device).view(-1, 1, 1)
+        rate = lambda key: torch.tensor([name.get(key, 0.0) for name in self.names], device=device).view(-1, 1, 1)
         self.drop, self.drop_input = dropping(rate("dropout")), dropping(rate("input_dropout"))
-        self.any_input_dropout = any(name["input_dropout"] for name in self.names)
+        self.any_input_dropout = any(name.get("input_dropout") for name in self.names)
         biases = [p for p in self.stack.trained() if p.shape[1] == 1]
         weights = [p for p in self.stack.trained() if p.shape[1] > 1]
         groups = [{"params": weights, "weight_decay": config["weight_decay"]}, {"params": biases, "weight_decay": 0.0}]
@@ -148,11 +153,16 @@ class Training:
         """Rows (B, D) as each network takes them, in its own order: (n, B, D)."""
         return rows[:, self.orders].transpose(0, 1).to(self.dtype).contiguous()
 
+    def examples(self, rows):
+        """What the networks are given of training rows, (n, B, context + D), and what they have to tell."""
+        x = self.inputs(self.split.train[rows])
+        return x, x
+
     def step(self, rows):
         """One step of AdamW."""
-        x = self.inputs(self.split.train[rows])
+        given, x = self.examples(rows)
         self.optimizer.zero_grad()
-        out = self.stack(self.drop_input(x) if self.any_input_dropout else x, self.drop)
+        out = self.stack(self.drop_input(given) if self.any_input_dropout else given, self.drop)
         losses = cross_entropy(out, x.float()).mean(1)
         losses.sum().backward()
         self.optimizer.step()
@@ -181,7 +191,7 @@ class Training:
         parts = []
         for part in rows.split(1000):
             x = self.inputs(part)
-            parts.append(cross_entropy(self.stack(x), x.float()).double())
+            parts.append(cross_entropy(self.stack(F.pad(x, (self.context, 0))), x.float()).double())
         return torch.cat(parts, 1)
 
     def batches(self, generator):
@@ -195,12 +205,16 @@ class Training:
             order = torch.cat([order, drawn], 1)
         return order.to(self.device)
 
+    def settle(self, epoch, left):
+        """What changes after an epoch, when this share of the time is left: nothing here."""
+
     def run(self, clock):
         """Train until no network improves any more, or the time is up; then hold the best weights. Why it ended."""
         curves, best = {"train": [], "valid": []}, [math.inf] * self.n
-        generator = torch.Generator().manual_seed(0)
-        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(self.seed)
+        torch.manual_seed(self.seed)
         step, last_gain, stopped = Step(self.step, self.config["batch_size"], self.device), 0, "epochs"
+        seconds = clock.left()
         for epoch in range(self.config["epochs"]):
             before = self.steps
             for rows in self.batches(generator):
@@ -225,6 +239,7 @@ class Training:
             if clock.left() < 0:
                 stopped = "budget"
                 break
+            self.settle(epoch, clock.left() / seconds)
         self.load(self.best)
         self.recorded_step = step.graph is not None
         return curves, stopped
@@ -261,9 +276,13 @@ class Training:
             )
         return rows, valid
 
+    def as_made(self, k):
+        """Network k as a ``made.MADE``."""
+        return to_made(self.stack, k, self.orders[k].cpu(), self.degrees, self.shape["hidden"], self.context)
+
     def checked(self, k=0):
         """The cost of 500 validation rows under network k, here and as a ``made.MADE`` of the same weights."""
-        model = to_made(self.stack, k, self.orders[k].cpu(), self.degrees, self.shape["hidden"])
+        model = self.as_made(k)
         rows = self.split.valid[:500]
         return {
             "rows": len(rows),
@@ -278,9 +297,10 @@ class Training:
         A unit of degree m is final once m variables are drawn, and is computed then.
         """
         D, stack = self.orders.shape[1], self.stack
-        widths = [D, *self.shape["hidden"]]
+        widths = [self.context + D, *self.shape["hidden"]]
         weights = [layer.dense(width) for layer, width in zip([*stack.hidden, stack.output], widths, strict=True)]
-        direct, known = stack.direct.dense(D), [0] * len(stack.hidden)
+        weights[0] = weights[0][:, :, self.context :]
+        direct, known = stack.direct.dense(self.context + D)[:, :, self.context :], [0] * len(stack.hidden)
         x = torch.zeros(self.n, count, D, device=self.device)
         h = [torch.zeros(self.n, count, width, device=self.device) for width in self.shape["hidden"]]
         for t in range(D):
@@ -320,10 +340,12 @@ def mixtures(data, phase, rows, valid, test):
 class Experiment:
     """All phases; what is found is written after each."""
 
+    name = "wide"
+
     def __init__(self, chosen, config):
         self.chosen, self.config, self.started = chosen, config, time.time()
-        self.clock, self.path = Clock(chosen.seconds), chosen.folder / "wide.json"
-        self.arrays, self.rows_path = {}, chosen.folder / "wide_rows.npz"
+        self.clock, self.path = Clock(chosen.seconds), chosen.folder / f"{self.name}.json"
+        self.arrays, self.rows_path = {}, chosen.folder / f"{self.name}_rows.npz"
         known = json.loads(self.path.read_text()) if self.path.exists() else {}
         if known.get("config") != json.loads(json.dumps(config)):
             known = {"seconds": 0.0, "rows": [], "mixtures": []}
@@ -335,7 +357,7 @@ class Experiment:
     def save(self):
         """Write all that is known."""
         run.write(
-            "wide",
+            self.name,
             self.config,
             self.started - self.before,
             self.chosen.folder,
