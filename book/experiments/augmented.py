@@ -10,9 +10,9 @@ same binary images, moved by a few pixels, and it is told by how much: through a
 an image that was not moved is zero. Networks are scored with that context alone, so they give exact probabilities of
 the images as they are, and without their context inputs they are plain networks of the same size.
 
-1. ``search``: two widths, how often and how far images are moved, and dropout, in the natural order, each width for the
-   same time. The setting of the lowest validation score is taken for all that follows. What would win only with more
-   time loses here: see ``late_gain``.
+1. ``search``: how often and how far images are moved, and dropout, in the natural order, all for the same time. The
+   setting of the lowest validation score is taken for all that follows. What would win only with more time loses
+   here: see ``late_gain``.
 2. ``ensemble``: networks of that setting side by side, each under an order of its own: eight ways to read an image line
    by line and eight to read it diagonal by diagonal. Each scores the test rows once; so do the mixtures of the first 1,
    2, 4, ... of them, with equal weights.
@@ -44,17 +44,13 @@ CONFIG = {
     "binarize": {"drawn": "stochastic"},
     "draw": 0,
     "seed": 0,
-    "shapes": [{"hidden": [4000, 4000], "residual": True}, {"hidden": [6000, 6000], "residual": True}],
+    "shapes": [{"hidden": [4000, 4000], "residual": True}],
     "settings": [
         [
             {"reach": 1, "moved": 0.75, "dropout": 0.1},
-            {"reach": 1, "moved": 0.75, "dropout": 0.3},
             {"reach": 1, "moved": 0.9, "dropout": 0.1},
             {"reach": 2, "moved": 0.9, "dropout": 0.1},
-        ],
-        [
-            {"reach": 1, "moved": 0.9, "dropout": 0.2},
-            {"reach": 2, "moved": 0.9, "dropout": 0.2},
+            {"reach": 1, "moved": 0.75, "dropout": 0.25},
         ],
     ],
     "reach": 2,
@@ -68,12 +64,12 @@ CONFIG = {
     "epochs": 1000,
     "patience": 15,
     "settle": {"share": 0.1, "rate": 0.2},
-    "parts": {"drawn search": 1.1, "drawn ensemble": 3.0, "drawn student": 1.5},
+    "parts": {"drawn search": 0.6, "drawn ensemble": 3.2, "drawn student": 1.4},
 }
 TOY = {
     **CONFIG,
     "data": "digits",
-    "shapes": [{"hidden": [70, 70], "residual": True}, {"hidden": [70], "residual": False}],
+    "shapes": [{"hidden": [70, 70], "residual": True}],
     "students": {"orders": 2, "dropout": 0.0},
     "images_per_teacher": 50,
     "epochs": 3,
