@@ -9,8 +9,8 @@ variables ("groups"). For each board:
 1. ``search``: every setting that was tried, with one seed, and what it scores on the validation rows.
 2. ``final``: the best setting and the board's other parts, each under its orders, as often as ``repetitions`` says and
    with other seeds each time. All parts of one repetition are mixed, with equal weights and with weights fitted to the
-   validation rows by EM. Beside it stands one network of the best setting under eight random orders. The test rows are
-   scored here, once.
+   validation rows by EM. Beside it stands one network of the best setting under eight random orders. Where a board says
+   so, this network is one more part, in rows that say ``extended``. The test rows are scored here, once.
 3. ``ablation``: the best setting against the same without one feature, on validation rows, paired row by row.
 
 Networks that keep their best epoch end by "patience". A part that keeps its last weights ends where its falling
@@ -33,6 +33,7 @@ NIPS = {**COMMON, "hidden": [1000], "direct": False, "dropout": 0.7, "input_drop
 DNA = {**COMMON, "hidden": [1000], "dropout": 0.5, "input_dropout": 0.3, "weight_decay": 0.01, "direct_factor": 10}
 LETTERS = {**COMMON, "hidden": [1000], "dropout": 0.3, "input_dropout": 0.5, "weight_decay": 0.01}
 MUSHROOMS = {**COMMON, "hidden": [500, 500], "dropout": 0.3, "weight_decay": 0.1, "batch_size": 25}
+LETTER_IMAGES = {**COMMON, "hidden": [1000], "dropout": 0.3, "weight_decay": 0.01, "lr": 1e-3, "batch_size": 100}
 MEMORISER = {**LAST, "hidden": [1000], "direct": False, "dropout": 0.0, "lr": 4e-3, "batch_size": 100, "epochs": 150}
 BASE = {**LAST, "hidden": [200], "dropout": 0.5, "input_dropout": 0.7, "weight_decay": 0.3, "epochs": 20}
 BOARDS = {
@@ -59,6 +60,7 @@ BOARDS = {
         ))],
         "order": "natural",
         "parts": [["best", 3], ["best", 2, "random"], [MEMORISER, 3], [BASE, 3]],
+        "extended": True,
     },
     "mushrooms bits": {
         "tried": [{**MUSHROOMS, "weight_decay": 0.01, "direct_factor": 10}, *({**MUSHROOMS, **other} for other in (
@@ -74,6 +76,13 @@ BOARDS = {
         "order": "groups reversed",
         "parts": [["best", 3], ["best", 2, "groups by entropy"]],
     },
+    "ocr_letters bits": {
+        "tried": [LETTER_IMAGES, *({**LETTER_IMAGES, **other} for other in (
+            {"dropout": 0.5}, {"hidden": [2000], "dropout": 0.5}, {"hidden": [1000, 1000]}, {"input_dropout": 0.1},
+        ))],
+        "order": "natural",
+        "parts": [["best", 1], ["best", 3, "random"]],
+    },
 }  # fmt: skip
 FEATURES = {
     "start": {"start": False},
@@ -86,7 +95,12 @@ SMALL = {**NIPS, "hidden": [20], "epochs": 2}
 TOY = {
     **CONFIG,
     "boards": {
-        "digits bits": {"tried": [SMALL], "order": "random", "parts": [["best", 2], [{**SMALL, "keep": "last"}, 1]]},
+        "digits bits": {
+            "tried": [SMALL],
+            "order": "random",
+            "parts": [["best", 2], [{**SMALL, "keep": "last"}, 1]],
+            "extended": True,
+        },
         "digits groups": {"tried": [SMALL], "order": "groups reversed", "parts": [["best", 1, "groups by entropy"]]},
     },
     "repetitions": 2,
@@ -170,21 +184,24 @@ def search(config, board, name, setting):
     return {"valid": nats(log_prob(model, board.valid)), **how}
 
 
-def final(config, board, name, setting, repetition):
+def final(config, board, name, setting, repetition, extended=False):
     """All parts of the ensemble, the ensemble, and one network under many orders."""
-    wanted, parts, models = config["boards"][name], [], []
-    for of, count, *order in wanted["parts"]:
-        for _ in range(count):
-            seed = 1000 * (repetition + 1) + len(models)
-            order_of_part = order[0] if order else wanted["order"]
-            model, how = train(board, setting if of == "best" else of, order_of_part, seed)
-            parts.append({"of": of, "order": order_of_part, "seed": seed, **how})
-            models.append(model)
+    wanted, seed = config["boards"][name], 1000 * (repetition + 1)
+    plans = [
+        (of, order[0] if order else wanted["order"]) for of, count, *order in wanted["parts"] for _ in range(count)
+    ]
+    parts, models = [], []
+    for k, (of, order) in enumerate(plans):
+        model, how = train(board, setting if of == "best" else of, order, seed + k)
+        parts.append({"of": of, "order": order, "seed": seed + k, **how})
+        models.append(model)
     for part, model in zip(parts, models, strict=True):
         part |= {"valid": nats(log_prob(model, board.valid)), "test": nats(log_prob(model, board.test))}
+    many, how = train(board, setting, "random", seed, n_masks=config["many"])
+    mixture = made.Mixture(many)
     found = {"parameters": sum(p.numel() for p in models[0].parameters()), "parts": parts}
     single = log_prob(models[0], board.test)
-    ensemble = made.Ensemble(models)
+    ensemble = made.Ensemble([*models, mixture] if extended else models)
     for weights in ("equal", "EM"):
         if weights == "EM":
             found["weights"] = [round(w, 4) for w in ensemble.fit_weights(board.valid).tolist()]
@@ -195,8 +212,6 @@ def final(config, board, name, setting, repetition):
             "over one": nats(test - single),  # paired; as a negative log-likelihood
             **({"by distance": by_distance(board, test)} if board.data == "dna" else {}),
         }
-    many, how = train(board, setting, "random", 1000 * (repetition + 1), n_masks=config["many"])
-    mixture = made.Mixture(many)
     found["many orders"] = {
         **how,
         "one pass": nats(torch.stack([log_prob(member, board.test) for member in mixture.members()]).mean(0)),
@@ -240,7 +255,10 @@ def jobs(config, runs):
         best[board] = min(tried, key=lambda row: row["valid"]["mean"])["setting"]
     for repetition in range(config["repetitions"]):
         for board, setting in best.items():
-            yield {"stage": "final", "board": board, "setting": setting, "repetition": repetition}
+            fields = {"stage": "final", "board": board, "setting": setting, "repetition": repetition}
+            yield fields
+            if config["boards"][board].get("extended"):
+                yield {**fields, "extended": True}
     for seed in range(config["ablations"]):
         for board, setting in best.items():
             yield {"stage": "ablation", "board": board, "setting": setting, "seed": seed}
