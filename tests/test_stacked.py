@@ -1,9 +1,11 @@
 """Networks side by side, as three experiments train them, against networks that stand alone."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -241,3 +243,72 @@ def test_near_the_end_no_image_is_moved_and_the_rate_is_lower():
     assert found.settled == 1
     assert not (found.draw(torch.arange(40)) > 0).any()
     assert [group["lr"].item() for group in found.optimizer.param_groups] == pytest.approx([2e-4, 2e-4])
+
+
+def test_rounded_pixels_have_the_setting_of_the_drawn_search_and_join_its_rows(tmp_path, monkeypatch):
+    chosen = argparse.Namespace(device=CPU, precision="float32", seconds=1000, folder=tmp_path, data=["rounded"])
+    monkeypatch.setattr(augmented, "CONFIG", augmented.TOY)
+    monkeypatch.setattr(stacked, "options", lambda *_, **__: chosen)
+    chosen.toy = False
+    with pytest.raises(SystemExit, match="--data drawn"):
+        augmented.main()
+    first = augmented.Experiment(chosen, augmented.TOY)
+    first.search("drawn", first.load("drawn"))
+    first.rows[1]["valid"]["mean"] = 0.0  # the winner
+    first.mixtures, first.arrays = [{"data": "drawn"}], {"drawn_ensemble": np.ones((2, 3))}
+    first.save()
+    augmented.main()
+    found = augmented.Experiment(chosen, augmented.TOY)
+    rounded = found.of("rounded", "ensemble")
+    assert [row for row in found.rows if row not in rounded] == first.rows
+    assert found.mixtures[0] == {"data": "drawn"}
+    assert [m["networks"] for m in found.mixtures[1:]] == [1, 2]
+    assert found.arrays.keys() == {"drawn_ensemble", "rounded_ensemble"}
+    assert [row["turn"] for row in rounded] == [0, 2]
+    for row in rounded:
+        assert all(row[key] == value for key, value in augmented.TOY["settings"][0][1].items())
+    before = found.path.read_text()
+    augmented.main()  # the test rows are used once
+    assert found.path.read_text() == before
+
+
+def test_images_of_rounded_pixels_are_moved_for_longer(tmp_path):
+    chosen = argparse.Namespace(device=CPU, precision="float32", seconds=1000, folder=tmp_path, data=["rounded"])
+    experiment = augmented.Experiment(chosen, augmented.CONFIG)
+    x = rows().to(torch.uint8)
+    members = [({"dropout": 0.1, "reach": 2, "moved": 0.9}, torch.arange(D))]
+    settled = {}
+    for data in ("drawn", "rounded"):
+        found = experiment.training(data, made.data.Split(x, x, x), {"hidden": [17], "residual": False}, members)
+        for epoch in range(100):
+            found.settle(epoch, 1 - (epoch + 0.5) / 100)
+        settled[data] = found.settled
+    assert settled == {"drawn": 91, "rounded": 97}
+
+
+def test_only_the_cells_that_are_named_and_not_converged_are_trained_again(tmp_path, monkeypatch):
+    config = {**mystery.TOY, "units": [20, 20], "epochs": 2, "wide_seeds": [0]}
+    chosen = argparse.Namespace(
+        device=CPU, precision="float32", seconds=1000, folder=tmp_path, cells=mystery.CELLS, toy=False
+    )
+    monkeypatch.setattr(mystery, "CONFIG", config)
+    monkeypatch.setattr(mystery, "options", lambda *_, **__: chosen)
+    mystery.main()
+    path = tmp_path / "mystery.json"
+    document = json.loads(path.read_text())
+    assert {mystery.cells_of(group) for group in mystery.groups(config)} == set(mystery.CELLS)
+    for row in document["rows"]:
+        row["stopped"], row["test"] = "budget", "before"
+    document["rows"][-1]["stopped"] = "patience"
+    path.write_text(json.dumps(document))
+    chosen.cells = ["whole-sigmoid"]
+    mystery.main()
+    after = json.loads(path.read_text())["rows"]
+    again = [row for row in after if row["test"] != "before"]
+    assert {(row["wide_degrees"], row["output"], row["stopped"]) for row in again} == {(False, "sigmoid", "epochs")}
+    assert len(again) == len({(row["direct"], row["dropout_in_evaluation"]) for row in again}) == 4
+    kept = lambda rows: [row for row in rows if row["wide_degrees"] or row["output"] == "relu"]
+    assert kept(after) == kept(document["rows"])
+    assert len(after) == len(document["rows"])
+    mystery.main()  # nothing is left to do
+    assert json.loads(path.read_text())["rows"] == after

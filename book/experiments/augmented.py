@@ -1,14 +1,16 @@
-"""MNIST, drawn: wide networks that also learn from moved copies of the training images, their mixture, and students.
+"""MNIST: wide networks that also learn from moved copies of the training images, their mixture, and students.
 
     python book/experiments/augmented.py --precision tf32     ten minutes on a data-centre GPU
     python book/experiments/augmented.py --toy     a few seconds, into a temporary folder: only proves that it runs
-    python book/experiments/augmented.py --precision tf32 --device cuda --seconds 520 --folder somewhere
+    python book/experiments/augmented.py --precision tf32 --device cuda --seconds 100 --data rounded --folder somewhere
 
 The networks of ``wide.py`` overfit: the training images are too few. Here a network also learns from copies of these
 same binary images, moved by a few pixels, and it is told by how much: through a context, inputs that every unit may use
 (distribution augmentation: Jun et al., Distribution Augmentation for Generative Modeling, ICML 2020). The context of
 an image that was not moved is zero. Networks are scored with that context alone, so they give exact probabilities of
 the images as they are, and without their context inputs they are plain networks of the same size.
+
+For the drawn pixels:
 
 1. ``search``: how often and how far images are moved, and dropout, in the natural order, all for the same time. The
    setting of the lowest validation score is taken for all that follows. What would win only with more time loses
@@ -20,7 +22,11 @@ the images as they are, and without their context inputs they are plain networks
    without dropout, under the orders of the teachers that score best on validation rows. They are not another view of
    the test rows: the mixture has seen training rows only.
 
-Mixtures of all have equal weights, or weights that are fitted on validation rows by EM.
+   Mixtures of all have equal weights, or weights that are fitted on validation rows by EM.
+
+For the rounded pixels there is only an ``ensemble`` of four networks. They have the setting of the search with drawn
+pixels, and the four orders whose networks had the lowest validation scores there. What else differs is in
+``CONFIG["rounded"]``.
 
 Training is as in ``wide.py``, whose fields the rows have, but for its end: for the last part of the time no image is
 moved any more, at a fifth of the rate; ``settled`` is the first such epoch. Started again, the script skips what is
@@ -38,10 +44,10 @@ from torch.nn import functional as F
 
 import made
 
-SECONDS = 520
+SECONDS = 620
 CONFIG = {
     "data": "mnist",
-    "binarize": {"drawn": "stochastic"},
+    "binarize": {"drawn": "stochastic", "rounded": "threshold"},
     "draw": 0,
     "seed": 0,
     "shapes": [{"hidden": [4000, 4000], "residual": True}],
@@ -54,6 +60,7 @@ CONFIG = {
         ],
     ],
     "reach": 2,
+    "orders": list(range(16)),  # of the ensemble: which of those of ``orders``
     "students": {"orders": 4, "dropout": 0.0},
     "images_per_teacher": 100000,
     "real_share": 0.2,
@@ -64,7 +71,8 @@ CONFIG = {
     "epochs": 1000,
     "patience": 15,
     "settle": {"share": 0.1, "rate": 0.2},
-    "parts": {"drawn search": 0.6, "drawn ensemble": 3.2, "drawn student": 1.4},
+    "parts": {"drawn search": 0.6, "drawn ensemble": 3.2, "drawn student": 1.4, "rounded ensemble": 1.0},
+    "rounded": {"orders": [0, 2, 4, 6], "settle": {"share": 0.04, "rate": 0.2}},  # in place of the above
 }
 TOY = {
     **CONFIG,
@@ -74,6 +82,7 @@ TOY = {
     "images_per_teacher": 50,
     "epochs": 3,
     "settle": {"share": 1.0, "rate": 0.2},
+    "rounded": {"orders": [0, 2], "settle": {"share": 1.0, "rate": 0.2}},
 }
 
 
@@ -164,10 +173,14 @@ class Experiment(wide.Experiment):
 
     name = "augmented"
 
-    def training(self, split, shape, members, real=None):
+    def config_of(self, data):
+        """The configuration, with what is different for these data."""
+        return {**self.config, **self.config.get(data, {})}
+
+    def training(self, data, split, shape, members, real=None):
         """Networks to train."""
         dtype = stacked.set_precision(self.chosen.precision)
-        return Training(self.config, split, shape, members, self.chosen.device, dtype, real)
+        return Training(self.config_of(data), split, shape, members, self.chosen.device, dtype, real)
 
     def search(self, data, split):
         """Shapes one after another, the settings of a shape side by side, in the natural order, by validation rows."""
@@ -175,7 +188,7 @@ class Experiment(wide.Experiment):
         seconds = self.seconds_for(data, "search") / len(shapes)
         name, natural = orders(split.train.shape[1])[0]
         for shape, settings in zip(shapes, self.config["settings"], strict=True):
-            training = self.training(split, shape, [({**name, **setting}, natural) for setting in settings])
+            training = self.training(data, split, shape, [({**name, **setting}, natural) for setting in settings])
             rows, _ = training.results(stacked.Clock(seconds), "search", data)
             del training
             found += rows
@@ -184,9 +197,12 @@ class Experiment(wide.Experiment):
         self.rows += found
         self.save()
 
-    def setting(self, data):
+    def setting(self):
         """The shape, and the shifts and dropout, that validation rows prefer."""
-        best = min(self.of(data, "search"), key=lambda row: row["valid"]["mean"])
+        tried = [row for row in self.rows if row["phase"] == "search"]
+        if not tried:
+            raise SystemExit(f"no search is recorded in {self.path}: it is part of --data drawn, which comes first")
+        best = min(tried, key=lambda row: row["valid"]["mean"])
         return [{key: best[key] for key in keys} for keys in (("hidden", "residual"), ("reach", "moved", "dropout"))]
 
     def score(self, data, phase, training, seconds):
@@ -217,9 +233,9 @@ class Experiment(wide.Experiment):
 
     def teachers(self, data, split):
         """One network per order: trained, or read if that was done before."""
-        shape, setting = self.setting(data)
-        members = [({**name, **setting}, order) for name, order in orders(split.train.shape[1])]
-        teachers = self.training(split, shape, members)
+        (shape, setting), known = self.setting(), orders(split.train.shape[1])
+        members = [({**known[k][0], **setting}, known[k][1]) for k in self.config_of(data)["orders"]]
+        teachers = self.training(data, split, shape, members)
         path = self.chosen.folder / "unfinished" / f"augmented_{data}.pt"
         path.parent.mkdir(exist_ok=True)
         if self.of(data, "ensemble") and path.exists():
@@ -251,7 +267,7 @@ class Experiment(wide.Experiment):
         named = {tuple(name.values()): order for name, order in orders(split.train.shape[1])}
         names = [{**{key: row[key] for key in keys}, "dropout": dropout} for row in best]
         members = [(name, named[name["order"], name["turn"], name["mirrored"]]) for name in names]
-        students = self.training(taught, teachers.shape, members, real=len(split.train))
+        students = self.training(data, taught, teachers.shape, members, real=len(split.train))
         return self.score(data, "student", students, clock.left())
 
     def mix(self, data, n_valid):
@@ -271,16 +287,19 @@ class Experiment(wide.Experiment):
 
 def main():
     """Go on where the last call has stopped."""
-    chosen = stacked.options(__doc__, SECONDS, list(CONFIG["binarize"]))
+    chosen = stacked.options(__doc__, SECONDS, data=list(CONFIG["binarize"]))
     experiment = Experiment(chosen, TOY if chosen.toy else CONFIG)
     for data in chosen.data:
-        if experiment.clock.left() < 0 or experiment.of(data, "student"):
+        phases = [part.split()[1] for part in experiment.config["parts"] if part.split()[0] == data]
+        if experiment.clock.left() < 0 or experiment.of(data, phases[-1]):
             continue
         split = experiment.load(data)
-        if not experiment.of(data, "search"):
+        if "search" in phases and not experiment.of(data, "search"):
             experiment.search(data, split)
-        experiment.students(data, split, experiment.teachers(data, split))
-        experiment.mix(data, len(split.valid))
+        teachers = experiment.teachers(data, split)
+        if "student" in phases:
+            experiment.students(data, split, teachers)
+            experiment.mix(data, len(split.valid))
     print(experiment.path, f"{experiment.clock.left():.0f} s left")
 
 

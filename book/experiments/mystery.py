@@ -3,6 +3,7 @@
     python book/experiments/mystery.py           some minutes on a data-centre GPU
     python book/experiments/mystery.py --toy     a few seconds, into a temporary folder: only proves that it runs
     python book/experiments/mystery.py --device cuda --seconds 260 --folder somewhere
+    python book/experiments/mystery.py --cells whole-sigmoid --seconds 90     only these, with all the seconds
 
 The slips are those of ``slips.py``: wide degrees, a ReLU output and dropout in evaluation. As there, the third
 changes no gradient, so one training serves both its settings, each with its own best weights: 8 trainings, 16 cells.
@@ -17,8 +18,11 @@ output may use, and no gradient reaches them. So these networks are trained with
 of all variants fit side by side. ``usable`` counts the units that are left, per hidden layer.
 
 Every row says why its training ended: "patience", "epochs" or "budget" (of seconds). A row that ended by budget is not
-converged. Started again, the script repeats only such rows, and those that are missing. ``precision`` compares float32
-with shorter formats on a small network, same seeds, to show what they change.
+converged. Started again, the script repeats only such rows, and those that are missing; with ``--cells`` only those of
+the kind that is named: "wide" for wide degrees, and for the others "whole-" and their output. All other rows stay as
+they are, and ``device`` tells on what a row was made.
+
+``precision`` compares float32 with shorter formats on a small network, same seeds, to show what they change.
 """
 
 import json
@@ -35,6 +39,7 @@ import made
 
 SECONDS = 260
 WAYS = (False, True)  # dropout in evaluation
+CELLS = ["wide", "whole-sigmoid", "whole-relu"]
 CONFIG = {
     "data": "mnist",
     "units": [8000, 8000],
@@ -252,6 +257,7 @@ class Training:
                         "train_curve": [round(v, 2) for v in state["curves"]["train"]],
                         "valid_curve": [round(v, 2) for v in curve],
                         "seconds": seconds,
+                        "device": machine(self.device)["device"],
                         "side_by_side": len(self.cells),
                         "recorded_step": self.recorded,
                     }
@@ -272,6 +278,11 @@ def groups(config):
         for variant in variants:
             for direct in both:
                 yield [cell(False, *variant, direct, seed)]
+
+
+def cells_of(group):
+    """Which of ``CELLS`` the networks of a group are."""
+    return "wide" if group[0]["wide_degrees"] else f"whole-{group[0]['output']}"
 
 
 def compare_precisions(config, split, device):
@@ -297,7 +308,7 @@ def is_done(group, rows):
 
 def main():
     """Go on where the last call has stopped."""
-    chosen = options(__doc__, SECONDS)
+    chosen = options(__doc__, SECONDS, cells=CELLS)
     config, started, clock = TOY if chosen.toy else CONFIG, time.time(), Clock(chosen.seconds)
     path = chosen.folder / "mystery.json"
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -321,7 +332,7 @@ def main():
     if not precision:
         precision += compare_precisions(config, split, chosen.device)
         save()
-    todo = [group for group in groups(config) if not is_done(group, rows)]
+    todo = [group for group in groups(config) if cells_of(group) in chosen.cells and not is_done(group, rows)]
     for number, group in enumerate(todo):
         weights = [6 if len(g) > 1 else 1 for g in todo[number:]]
         seconds = clock.left() * weights[0] / sum(weights)

@@ -231,14 +231,17 @@ class Clock:
         return self.end - time.monotonic()
 
 
-def options(description: str, seconds: float, data: Sequence[str] = ()) -> argparse.Namespace:
-    """The command line: device, seconds, precision, folder; ``--toy`` for a few seconds in a temporary folder."""
+def options(description: str, seconds: float, **choices: Sequence[str]) -> argparse.Namespace:
+    """The command line: device, seconds, precision, folder; ``--toy`` for a few seconds in a temporary folder.
+
+    Every one of ``choices`` is an option of its own, that names the parts to run in this call; all if it is left out.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true", help="a few seconds: only proves that it runs")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=seconds, help="when to stop whatever is running")
-    if data:
-        parser.add_argument("--data", nargs="+", choices=data, default=data, help="only these, in this call")
+    for name, values in choices.items():
+        parser.add_argument(f"--{name}", nargs="+", choices=values, default=values, help="only these, in this call")
     parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default=None)
     parser.add_argument("--folder", type=Path, default=None, help="where results go; default book/results")
     parser.add_argument(

@@ -464,7 +464,7 @@ class Experiment:
 
 def main():
     """Go on where the last call has stopped."""
-    chosen = options(__doc__, SECONDS, list(CONFIG["binarize"]))
+    chosen = options(__doc__, SECONDS, data=list(CONFIG["binarize"]))
     experiment = Experiment(chosen, TOY if chosen.toy else CONFIG)
     for data in chosen.data:
         if experiment.clock.left() < 0:
