@@ -268,7 +268,7 @@ class Bernoulli(Likelihood):
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """1 where u is below the probability of 1."""
-        return (u < torch.sigmoid(params.squeeze(-1) / temperature)).to(params.dtype)
+        return torch.sigmoid(params.squeeze(-1) / temperature).gt_(u)
 
     def outside_support(self, x: Tensor) -> Tensor:
         """Anything but 0 and 1."""
