@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor
+from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor, warn_of_half
 from made.formats import Saved, check_complete, to_config
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
@@ -365,6 +365,7 @@ class MADE(Saved):
         if method not in ("incremental", "naive"):
             raise ValueError(f"method must be one of ['incremental', 'naive'], got {method!r}")
         weight = self.output.weight
+        warn_of_half(weight)
         if given is None:
             known = weight.new_full((n, self.n_features), torch.nan)
         else:

@@ -266,13 +266,13 @@ def layout(connectivity: Connectivity, likelihood: Likelihood, context_features:
         >>> layout(made.Connectivity.create(3, (4,), order=torch.tensor([2, 0, 1])), made.Bernoulli(), 0)[1]
         [[0, 1, 2, 3], [0, 2, 4, 4], [0, 1, 2, 3]]
     """
-    (inputs, *hidden), steps = connectivity.degrees, connectivity.order.tolist()
-    E, K = likelihood.sizes(len(steps))
-    repeated = [inputs.repeat_interleave(torch.tensor(sizes, device="cpu")) for sizes in (E, K)]
-    before = torch.cat([inputs.new_zeros(context_features), repeated[0]])
-    counts = [d.bincount(minlength=len(steps) + 1).cumsum(0).tolist() for d in (before, *hidden, repeated[1])]
+    variables, *hidden = connectivity.degrees
+    sizes = likelihood.sizes(len(variables))
+    inputs, outputs = (variables.repeat_interleave(torch.tensor(n, device="cpu")) for n in sizes)
+    layers = [torch.cat([inputs.new_zeros(context_features), inputs]), *hidden, outputs]
+    counts = [degrees.bincount(minlength=len(variables) + 1).cumsum(0).tolist() for degrees in layers]
     ready = [counts[0], *([0, *count[1:]] for count in counts[1:])]  # hidden units of degree 0 are yet to be computed
-    return [places(d) for d in (before, *hidden, repeated[1])], ready
+    return [places(degrees) for degrees in layers], ready
 
 
 def sorted_by_degree(model: MADE) -> Sorted:
