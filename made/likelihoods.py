@@ -274,6 +274,11 @@ class Bernoulli(Likelihood):
         """Anything but 0 and 1."""
         return (x != 0) & (x != 1)
 
+    def check(self, x: Tensor, name: str = "x") -> None:
+        """As for every likelihood, but first a fast look at x - x^2, which is 0 for 0 and 1 and for nothing else."""
+        if not x.is_floating_point() or not x.numel() or any(torch.addcmul(x, x, x, value=-1).aminmax()):
+            super().check(x, name)
+
 
 @dataclass(frozen=True)
 class Categorical(Likelihood):

@@ -634,3 +634,19 @@ def test_the_coldest_sample_is_the_mode(dtype, temperature):
     u = torch.tensor([0.01, 0.5, 0.99], dtype=torch.float64)
     logits = torch.tensor([1.0, 8.0, 3.0], dtype=dtype).expand(3, 3)
     assert Categorical(3).sample(logits, u, temperature).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_only_0_and_1_are_bits(dtype):
+    """Also beside the numbers that are next to them, where x - x^2 is hardly more than zero."""
+    info, likelihood = torch.finfo(dtype), made.Bernoulli()
+    near = [info.tiny, -info.tiny, info.smallest_normal * info.eps, 1 + info.eps, 1 - info.eps / 2]
+    good = torch.tensor([[0.0, 1.0, -0.0]], dtype=dtype)
+    for x in (good, good[:0], good[0, 0], good.bool(), good.long()):
+        likelihood.check(x)
+    for value in [*near, 0.5, -1.0, 2.0, info.max, info.min, torch.inf, -torch.inf, torch.nan]:
+        x = good.clone()
+        x[0, 2] = value
+        assert likelihood.outside_support(x).tolist() == [[False, False, True]]
+        with pytest.raises(ValueError, match=r"x must be 0 or 1 for Bernoulli\(\), got .* at position \(0, 2\)"):
+            likelihood.check(x)
