@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor
 
 __all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "seed_number", "tensor"]
+__all__ += ["warn_of_half"]
 
 _NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
@@ -280,3 +283,25 @@ def check_sizes(n_features: int, hidden: Sequence[int]) -> tuple[int, tuple[int,
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden sizes must be at least 1, got {tuple(hidden)}")
     return int(n_features), tuple(int(width) for width in hidden)
+
+
+def warn_of_half(weight: Tensor) -> None:
+    """Say what half precision costs on a CPU, once in the life of a process.
+
+    Args:
+        weight: of the model that is asked to sample.
+
+    Example:
+        >>> warn_of_half(torch.zeros(2))  # single precision: nothing to say
+    """
+    if weight.device.type == "cpu" and weight.dtype in (torch.float16, torch.bfloat16):
+        _warn_of_half()
+
+
+@cache
+def _warn_of_half() -> None:
+    warnings.warn(
+        "sampling in half precision on a CPU takes several times as long as in torch.float32: convert the model "
+        "with model.float(), or load it with MADE.load(path, dtype=torch.float32)",
+        stacklevel=4,
+    )

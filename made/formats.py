@@ -114,17 +114,27 @@ class Saved(Converted):
         write_tensors(path, tensors, FORMAT, config)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> Self:
-        """Read a model written by :meth:`save`, in evaluation mode: same class, weights, dtype, connectivities, choice.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Read a model written by :meth:`save`, in evaluation mode: same class, weights, connectivities, choice.
 
         Args:
             path: of the file. Files of version 0.1.0 are read too, and score the same.
             device: where to put the model; default: where PyTorch would.
+            dtype: of the weights, such as ``torch.float32`` for a file that holds half precision, in which a CPU is
+                slow; default: the one of the file.
 
         Raises:
+            TypeError: ``dtype`` is no floating dtype of PyTorch, or values of the likelihood would merge in it.
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged or was written by something else, or needs a class that is not defined.
         """
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise TypeError(f"dtype must be a floating dtype of PyTorch, such as torch.float32, got {dtype!r}")
         found, config, tensors = read_tensors(path, FORMAT, "made.MADE/1")
         try:
             with torch.device("cpu"):
@@ -135,7 +145,7 @@ class Saved(Converted):
             raise ValueError(f"{os.fspath(path)} needs a class that is not defined: {error}") from error
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
-        return model.to(torch.get_default_device() if device is None else device).eval()
+        return model.to(torch.get_default_device() if device is None else device, dtype).eval()
 
     @classmethod
     def rebuild(cls, config: dict[str, Any], tensors: dict[str, Any]) -> Any:

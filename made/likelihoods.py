@@ -292,7 +292,7 @@ class Bernoulli(Likelihood):
 
     def sample(self, params: Tensor, u: Tensor, temperature: float = 1.0) -> Tensor:
         """1 where u is below the probability of 1."""
-        return (u < torch.sigmoid(params.squeeze(-1) / temperature)).to(params.dtype)
+        return torch.sigmoid(params.squeeze(-1) / temperature).gt_(u)
 
     def start(self, x: Tensor) -> Tensor:
         r"""The log-odds of the values of each column, after one more row of zeros and one of ones.
@@ -305,6 +305,11 @@ class Bernoulli(Likelihood):
     def outside_support(self, x: Tensor) -> Tensor:
         """Anything but 0 and 1."""
         return (x != 0) & (x != 1)
+
+    def check(self, x: Tensor, name: str = "x") -> None:
+        """As for every likelihood, but first a fast look at x - x^2, which is 0 for 0 and 1 and for nothing else."""
+        if not x.is_floating_point() or not x.numel() or any(torch.addcmul(x, x, x, value=-1).aminmax()):
+            super().check(x, name)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+<<<<<<< HEAD
 from made.checks import boolean, integer, is_integer, positive, tensor
 from made.config import ACTIVATIONS, Checked, Config
 from made.formats import Saved
+=======
+from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor, warn_of_half
+from made.formats import Saved, check_complete, to_config
+>>>>>>> speed
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
 from made.masks import Connectivity
@@ -337,6 +342,7 @@ class MADE(Saved, Checked):
         if method not in ("incremental", "naive"):
             raise ValueError(f"method must be one of ['incremental', 'naive'], got {method!r}")
         weight = self.output.weight
+        warn_of_half(weight)
         if given is None:
             known = weight.new_full((n, self.n_features), torch.nan)
         else:

@@ -7,8 +7,8 @@ module never imports one.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from itertools import accumulate, pairwise
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,10 +17,12 @@ from torch import Tensor
 from made.checks import integer
 
 if TYPE_CHECKING:
+    from made.likelihoods import Likelihood
+    from made.masks import Connectivity
     from made.model import MADE
 
-__all__ = ["Block", "Sorted", "draw_in_order", "sample_by_row", "sample_incremental", "sample_naive"]
-__all__ += ["sorted_by_degree", "uniforms"]
+__all__ = ["Block", "Sorted", "arranged", "draw_in_order", "layout", "places", "sample_by_row", "sample_incremental"]
+__all__ += ["sample_naive", "sorted_by_degree", "uniforms"]
 
 
 def uniforms(n: int, n_features: int, generator: torch.Generator | None = None) -> Tensor:
@@ -93,8 +95,8 @@ def sample_incremental(
     Units are sorted by degree, so that every masked weight matrix is block-triangular. Variables are drawn a block at
     a time. What the past sends to a block enters once, by one dense product per layer. Inside the block all variables
     are guessed together and recomputed until nothing changes. Because a variable depends only on earlier ones, round
-    r makes at least the first r variables of the block final, and a state that reproduces itself is the ancestral
-    sample: there is no other.
+    r makes at least the first r variables of the block final, and a row that reproduces itself is the ancestral
+    sample: there is no other. Rows that have done so are left behind now and then, while the stubborn ones go on.
 
     Args:
         model: a MADE in evaluation mode.
@@ -102,7 +104,7 @@ def sample_incremental(
         given: known values, shape (n, D), NaN where a value is to be drawn.
         temperature: below 1 sharpens each conditional, above 1 flattens it.
         context: shape (n, C) for a model with a context. It is final from the start.
-        block: variables per block; it changes the speed, never the samples. Default: 100 for a finite support (200
+        block: variables per block; it changes the speed, never the samples. Default: 50 for a finite support (150
             for a few samples), and 1 for real variables, where a guess is hardly ever right.
 
     Returns:
@@ -116,11 +118,11 @@ def sample_incremental(
         True
     """
     block = block if block is None else integer("block", block, minimum=1)
-    order = model.connectivity.order.to(u.device)
-    samples = torch.empty_like(given)
+    order, samples = places(model.connectivity.degrees[0]), torch.empty_like(given)
     with torch.inference_mode():  # like no_grad, with less to do per operation
-        samples[:, order] = draw_in_order(model, u[:, order], given[:, order], temperature, context, block)
-    return samples
+        u, given = (arranged(values, None, order) for values in (u, given))
+        x = draw_in_order(model, u, given, temperature, context, block)
+        return samples.copy_(x) if order is None else samples.index_copy_(1, order.to(x.device), x)
 
 
 def sample_by_row(
@@ -186,52 +188,91 @@ def draw_in_order(
         ...     draw_in_order(model, u, torch.full((2, 4), torch.nan), 1.0, context=None, block=2).shape
         torch.Size([2, 4])
     """
-    n_features = u.shape[1]
     if block is None:
-        block = 1 if model.likelihood.n_states is None else 100 if len(u) > 10 else 200
-    network = sorted_by_degree(model)
-    known = ~given.isnan()
-    any_known = bool(known.any())
+        block = 1 if model.likelihood.n_states is None else 50 if len(u) > 10 else 150
+    network, known = sorted_by_degree(model), ~given.isnan()
+    any_known, everyone = bool(known.any()), torch.arange(len(u), device=u.device)
     x = model.likelihood.select(model.connectivity.order.tolist()).filled(given)
     # state[l] holds layer l's units, inputs first, filled from left to right as their degrees come up
-    state = [x.new_zeros(len(x), len(degrees)) for degrees in network.degrees]
+    state = [x.new_zeros(len(x), ready[-1]) for ready in network.ready[:-1]]
     if context is not None:
         state[0][:, : context.shape[1]] = context  # of degree 0, so it comes first
 
-    for start in range(0, n_features, block):
-        stop = min(start + block, n_features)
-        here = slice(start, stop)
-        part = Block(model, network, state, start, stop)
-        guess, known_here, u_here = x[:, here], known[:, here], u[:, here]
-        for _ in range(stop - start + 1):
-            units, params = part.compute(guess)
-            drawn = part.likelihood.sample(params, u_here, temperature)
+    for start in range(0, u.shape[1], block):
+        stop = min(start + block, u.shape[1])
+        part, here = Block(model, network, state, start, stop), x[:, start:stop]
+        guess, rows, u_here, known_here, past = here, everyone, u[:, start:stop], known[:, start:stop], part.past
+        for turn in range(1, stop - start + 1):
+            drawn = part.likelihood.sample(part.params(guess, past), u_here, temperature)
             if any_known:
                 drawn = torch.where(known_here, guess, drawn)
             if torch.equal(drawn, guess):
                 break
+            if turn % 4 == 0:  # leave behind the rows that reproduced themselves
+                here[rows] = drawn
+                again = (drawn != guess).sum(1).nonzero()[:, 0]
+                rows, drawn, u_here, known_here, *past = (t[again] for t in (rows, drawn, u_here, known_here, *past))
             guess = drawn
-        x[:, here] = guess
-        for layer, columns, values in zip(state, part.new, units, strict=True):
-            layer[:, columns] = values
+        here[rows] = drawn
+        for layer, columns, units in zip(state, part.new[:-1], part.units(here, part.past), strict=True):
+            layer[:, columns] = units
     return x
 
 
 class Sorted(NamedTuple):
     """The layers of a MADE with their units sorted by degree; inputs count E times each, outputs K times.
 
-    ``weights`` are one matrix (out, in) per layer, not masked, ``masks`` one per layer likewise, and ``biases`` one
-    vector (out,) per layer, the last with what direct connections add. ``direct`` is the weight and the mask of the
-    direct connections, or None. ``degrees`` are those of context and inputs, and of every hidden layer, sorted.
-    ``starts[t]`` is where the outputs of the variable of step t begin; one more entry says where the last ones end.
+    ``weights`` are one matrix (out, in) per layer, not masked, and last the one of direct connections if there are any;
+    ``masks`` likewise. ``biases`` are one vector (out,) per layer, the last with what direct connections add. ``ready``
+    has a list for context and inputs, for every hidden layer, and for the outputs: so many units, the first ones, are
+    final when the variable of step t is to be drawn; D + 1 numbers.
     """
 
     weights: list[Tensor]
     masks: list[Tensor]
     biases: list[Tensor]
-    direct: list[Tensor] | None
-    degrees: list[list[int]]
-    starts: list[int]
+    ready: list[list[int]]
+
+
+def places(degrees: Tensor) -> Tensor | None:
+    """Where the units of a layer stand when they are sorted by degree; None if they are sorted already.
+
+    Example:
+        >>> places(torch.tensor([2, 3, 1]))
+        tensor([2, 0, 1])
+    """
+    return None if (degrees.diff() >= 0).all() else degrees.argsort(stable=True)
+
+
+def arranged(values: Tensor, *orders: Tensor | None) -> Tensor:
+    """The values with every dimension in its order, or as it is where that is None.
+
+    Example:
+        >>> arranged(torch.tensor([[1, 2], [3, 4]]), None, torch.tensor([1, 0]))
+        tensor([[2, 1],
+                [4, 3]])
+    """
+    for dim, order in enumerate(orders):
+        values = values if order is None else values.index_select(dim, order.to(values.device))
+    return values
+
+
+@lru_cache(maxsize=64)  # keyed by value: what is found belongs to an equal connectivity
+def layout(connectivity: Connectivity, likelihood: Likelihood, context_features: int) -> tuple[list[Any], Any]:
+    """Where the units of every layer stand when they are sorted, and what :class:`Sorted` has as ``ready``.
+
+    Example:
+        >>> import made
+        >>> layout(made.Connectivity.create(3, (4,), order=torch.tensor([2, 0, 1])), made.Bernoulli(), 0)[1]
+        [[0, 1, 2, 3], [0, 2, 4, 4], [0, 1, 2, 3]]
+    """
+    variables, *hidden = connectivity.degrees
+    sizes = likelihood.sizes(len(variables))
+    inputs, outputs = (variables.repeat_interleave(torch.tensor(n, device="cpu")) for n in sizes)
+    layers = [torch.cat([inputs.new_zeros(context_features), inputs]), *hidden, outputs]
+    counts = [degrees.bincount(minlength=len(variables) + 1).cumsum(0).tolist() for degrees in layers]
+    ready = [counts[0], *([0, *count[1:]] for count in counts[1:])]  # hidden units of degree 0 are yet to be computed
+    return [places(degrees) for degrees in layers], ready
 
 
 def sorted_by_degree(model: MADE) -> Sorted:
@@ -239,27 +280,19 @@ def sorted_by_degree(model: MADE) -> Sorted:
 
     Example:
         >>> import made
-        >>> sorted_by_degree(made.MADE(3, hidden=(4,), order=torch.tensor([2, 0, 1]))).degrees
-        [[1, 2, 3], [1, 1, 2, 2]]
+        >>> sorted_by_degree(made.MADE(3, hidden=(4,), order=torch.tensor([2, 0, 1]))).ready
+        [[0, 1, 2, 3], [0, 2, 4, 4], [0, 1, 2, 3]]
     """
-    inputs, *hidden = model.connectivity.degrees
-    layers = [*model.hidden, model.output]
-    E, K = (torch.tensor(sizes, device="cpu") for sizes in model.likelihood.sizes(model.n_features))
-    before = [torch.cat([inputs.new_zeros(model.context_features), inputs.repeat_interleave(E)]), *hidden]
-    orders = [
-        slice(None) if (degrees.diff() >= 0).all() else degrees.argsort(stable=True).to(model.output.weight.device)
-        for degrees in [*before, inputs.repeat_interleave(K)]
-    ]
-    weights = [layer.weight[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
-    masks = [layer.mask[rows][:, columns] for layer, (columns, rows) in zip(layers, pairwise(orders), strict=True)]
-    biases = [layer.offset()[rows] for layer, rows in zip(layers, orders[1:], strict=True)]
-    direct = None
-    if model.direct is not None:
-        direct = [matrix[orders[-1]][:, orders[0]] for matrix in (model.direct.weight, model.direct.mask)]
-        offset = model.direct.offset()
-        biases[-1] = biases[-1] if offset is None else biases[-1] + offset[orders[-1]]
-    starts = [0, *accumulate(K[model.connectivity.order].tolist())]
-    return Sorted(weights, masks, biases, direct, [degrees.sort().values.tolist() for degrees in before], starts)
+    orders, ready = layout(model.connectivity, model.likelihood, model.context_features)
+    layers: list[Any] = [*model.hidden, model.output, *([] if model.direct is None else [model.direct])]
+    sides = list(zip(layers, [*pairwise(orders), (orders[0], orders[-1])], strict=False))
+    weights = [arranged(layer.weight, rows, columns) for layer, (columns, rows) in sides]
+    masks = [arranged(layer.mask, rows, columns) for layer, (columns, rows) in sides]
+    biases = [arranged(layer.offset(), rows) for layer, rows in zip(layers, orders[1:], strict=False)]
+    offset = None if model.direct is None else model.direct.offset()
+    if offset is not None:
+        biases[-1] = biases[-1] + arranged(offset, orders[-1])
+    return Sorted(weights, masks, biases, ready)
 
 
 class Block:
@@ -281,42 +314,36 @@ class Block:
         >>> model = made.MADE(3, hidden=(4,))
         >>> state = [torch.zeros(1, 3), torch.zeros(1, 4)]
         >>> with torch.no_grad():
-        ...     units, params = Block(model, sorted_by_degree(model), state, 0, 2).compute(torch.ones(1, 2))
-        >>> params.shape
+        ...     block = Block(model, sorted_by_degree(model), state, 0, 2)
+        ...     block.params(torch.ones(1, 2), block.past).shape
         torch.Size([1, 2, 1])
     """
 
     def __init__(self, model: MADE, network: Sorted, state: list[Tensor], start: int, stop: int) -> None:
         self.model, self.n_features = model, stop - start
         self.likelihood = model.likelihood.select(model.connectivity.order[start:stop].tolist())
-        # units with degree <= start are final; those with degree <= stop become final in this block
-        inputs = network.degrees[0]
-        done = [bisect_right(d, start) if start or d is inputs else 0 for d in network.degrees]
-        self.new = [slice(lo, bisect_right(d, stop)) for lo, d in zip(done, network.degrees, strict=True)]
-        rows = [
-            *self.new[1:],
-            slice(network.starts[start], network.starts[stop]),
-        ]  # what each matrix computes: hidden units, then outputs
-        self.past = [
-            torch.addmm(b[r], s[:, :lo], w[r, :lo].T)
-            for w, b, r, s, lo in zip(network.weights, network.biases, rows, state, done, strict=True)
-        ]
-        self.inner = [
-            (w[r, c] * m[r, c]).T for w, m, r, c in zip(network.weights, network.masks, rows, self.new, strict=True)
-        ]
-        self.inner_direct = None
-        if network.direct is not None:
-            weight, mask = (matrix[rows[-1]] for matrix in network.direct)
-            self.past[-1].addmm_(state[0][:, : done[0]], weight[:, : done[0]].T)
-            self.inner_direct = (weight[:, self.new[0]] * mask[:, self.new[0]]).T
+        self.new = [slice(ready[start], ready[stop]) for ready in network.ready]  # units that this block makes final
+        self.past = [bias[rows] for bias, rows in zip(network.biases, self.new[1:], strict=True)]
+        self.inner = []
+        for layer, (weight, mask) in enumerate(zip(network.weights, network.masks, strict=True)):
+            source, target = (layer, layer) if layer < len(self.past) else (0, -1)  # direct connections
+            columns, rows = self.new[source], self.new[1:][target]
+            done = slice(columns.start)
+            self.past[target] = torch.addmm(self.past[target], state[source][:, done], weight[rows, done].T)
+            self.inner.append((weight[rows, columns] * mask[rows, columns]).T)
 
-    def compute(self, guess: Tensor) -> tuple[list[Tensor], Tensor]:
-        """From values of the block's variables, (n, stop - start), the new units of every layer and (n, .., K)."""
+    def units(self, guess: Tensor, past: list[Tensor]) -> list[Tensor]:
+        """The new units of every layer, inputs first, from values of the block's variables, (n, stop - start)."""
         units = [self.likelihood.inputs(guess)]
-        for weight, past in zip(self.inner[:-1], self.past[:-1], strict=True):
-            new_units = self.model.activation(torch.addmm(past, units[-1], weight))
-            units.append(units[-1] + new_units if self.model.residual and len(units) > 1 else new_units)
-        out = torch.addmm(self.past[-1], units[-1], self.inner[-1])
-        if self.inner_direct is not None:
-            out.addmm_(units[0], self.inner_direct)
-        return units, self.likelihood.unflatten(out, self.n_features)
+        for weight, constant in zip(self.inner, past[:-1], strict=False):
+            new = self.model.activation(torch.addmm(constant, units[-1], weight))
+            units.append(units[-1] + new if self.model.residual and len(units) > 1 else new)
+        return units
+
+    def params(self, guess: Tensor, past: list[Tensor]) -> Tensor:
+        """The raw outputs of the block's variables, (n, .., K), from values of them."""
+        units = self.units(guess, past)
+        out = torch.addmm(past[-1], units[-1], self.inner[len(units) - 1])
+        for direct in self.inner[len(units) :]:
+            out.addmm_(units[0], direct)
+        return self.likelihood.unflatten(out, self.n_features)

@@ -704,3 +704,19 @@ def test_a_likelihood_of_ones_own_starts_at_zero():
         start = Likelihood.start
 
     assert torch.equal(Own().start(torch.ones(3, 2)), torch.zeros(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_only_0_and_1_are_bits(dtype):
+    """Also beside the numbers that are next to them, where x - x^2 is hardly more than zero."""
+    info, likelihood = torch.finfo(dtype), made.Bernoulli()
+    near = [info.tiny, -info.tiny, info.smallest_normal * info.eps, 1 + info.eps, 1 - info.eps / 2]
+    good = torch.tensor([[0.0, 1.0, -0.0]], dtype=dtype)
+    for x in (good, good[:0], good[0, 0], good.bool(), good.long()):
+        likelihood.check(x)
+    for value in [*near, 0.5, -1.0, 2.0, info.max, info.min, torch.inf, -torch.inf, torch.nan]:
+        x = good.clone()
+        x[0, 2] = value
+        assert likelihood.outside_support(x).tolist() == [[False, False, True]]
+        with pytest.raises(ValueError, match=r"x must be 0 or 1 for Bernoulli\(\), got .* at position \(0, 2\)"):
+            likelihood.check(x)

@@ -505,6 +505,43 @@ def test_a_model_is_loaded_onto_the_device_asked_for(model_file):
     assert {p.device.type for p in MADE.load(model_file).parameters()} == {"cpu"}
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_model_is_loaded_in_the_dtype_asked_for(model_file, dtype):
+    model = MADE(3, (4,), likelihood=made.Categorical(5)).half()
+    model.save(model_file)
+    assert MADE.load(model_file).output.weight.dtype == torch.float16
+    for part, expected in zip(MADE.load(model_file, dtype=dtype).parameters(), model.parameters(), strict=True):
+        assert part.dtype == dtype
+        assert torch.equal(part, expected.to(dtype))
+    assert MADE.load(model_file, dtype=dtype).hidden[0].mask.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", torch.int64, torch.complex64, float, torch.float32.itemsize])
+def test_a_dtype_that_is_not_floating_is_refused(model_file, dtype):
+    MADE(3, (4,)).save(model_file)
+    with pytest.raises(TypeError, match=r"dtype must be a floating dtype of PyTorch, such as torch\.float32, got"):
+        MADE.load(model_file, dtype=dtype)
+
+
+def test_a_dtype_in_which_values_would_merge_is_refused(model_file):
+    MADE(2, (4,), likelihood=made.Categorical(260)).save(model_file)
+    with pytest.raises(TypeError, match=r"torch.bfloat16 holds the whole numbers from 0 to 256 only"):
+        MADE.load(model_file, dtype=torch.bfloat16)
+
+
+def test_sampling_in_half_precision_on_a_cpu_warns_once():
+    half, others = [MADE(3, (4,)).to(dtype) for dtype in (torch.bfloat16, torch.float16)], [MADE(3), MADE(3).double()]
+    made.checks._warn_of_half.cache_clear()
+    for model in others:
+        model.sample(2)
+    half[0].log_prob(torch.zeros(1, 3, dtype=torch.bfloat16))
+    with pytest.warns(UserWarning, match=r"half precision on a CPU .* dtype=torch.float32") as caught:
+        half[0].sample(2)
+    assert caught[0].filename == __file__  # it points to the line that asks
+    for model in half:
+        assert model.sample(2).dtype == model.output.weight.dtype  # a second warning would be an error
+
+
 def test_a_missing_file_is_named(model_file):
     with pytest.raises(FileNotFoundError, match=model_file.name):
         MADE.load(model_file)

@@ -112,10 +112,8 @@ def test_a_wide_model_samples_the_same_by_both_methods():
         assert 0.02 < (a == 0).double().mean() < 0.98
 
 
-@pytest.mark.parametrize("direct", [True, False])
-def test_a_copying_chain_needs_every_round(direct):
-    """Each variable repeats the one before it, so that guesses become right one variable per round."""
-    n = 10
+def copying_chain(n, direct):
+    """Each variable repeats the one before it; the first is a fair coin."""
     model = MADE(n, () if direct else (n - 1,), direct=direct).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -127,11 +125,47 @@ def test_a_copying_chain_needs_every_round(direct):
             else:  # through the one hidden unit of degree i
                 model.hidden[0].weight[i - 1, i - 1] = 1
                 model.output.weight[i, i - 1] = 100
-    u = torch.full((2, n), 0.5, dtype=torch.float64)
+    return model
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_copying_chain_needs_every_round(direct):
+    """Guesses become right one variable per round."""
+    n = 10
+    model, u = copying_chain(n, direct), torch.full((2, n), 0.5, dtype=torch.float64)
     u[0, 0] = 0.1
     for block in (1, 2, 3, n, 64):
         x = sample_incremental(model, u, torch.full_like(u, torch.nan), block=block)
         assert x.tolist() == [[1.0] * n, [0.0] * n]
+
+
+def test_rows_that_are_final_are_left_behind(monkeypatch):
+    """One stubborn row needs every round; the others, of which some know their first values, do not wait for it."""
+    n, sizes = 20, []
+    model, u = copying_chain(n, direct=True), torch.full((6, n), 0.5, dtype=torch.float64)
+    u[3, 0] = 0.1
+    given = torch.full_like(u, torch.nan)
+    given[4, : n - 3] = torch.tensor([1.0, 0.0] * n)[: n - 3]  # which the chain would not say
+    params = made.sampling.Block.params
+    counted = lambda part, guess, past: sizes.append(len(guess)) or params(part, guess, past)
+    monkeypatch.setattr(made.sampling.Block, "params", counted)
+    x = sample_incremental(model, u, given, block=n)
+    assert torch.equal(x, sample_naive(model, u, given))
+    assert x[:, -1].tolist() == [0, 0, 0, 1, 1, 0]
+    assert sizes == [6] * 4 + [1] * 16
+
+
+def test_samples_do_not_depend_on_what_was_sampled_before():
+    """Where units stand is found once for every connectivity; weights may change in any way."""
+    model, u = MADE(9, (8,), order="random", seed=2).double(), uniforms(30, 9, seeded())
+    unknown = torch.full_like(u, torch.nan)
+    for _ in range(2):
+        assert torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
+        for parameter in model.parameters():
+            parameter.data.mul_(-3)  # which leaves no trace in autograd's counts of versions
+    for order in (torch.arange(9), torch.arange(9).flip(0)):
+        model.use(made.Connectivity.create(9, (8,), order))
+        assert torch.equal(sample_incremental(model, u, unknown), sample_naive(model, u, unknown))
 
 
 def test_wild_guesses_never_spoil_a_sample():

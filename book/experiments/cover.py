@@ -10,7 +10,7 @@ BOOK = Path(__file__).parent.parent
 
 
 def main() -> None:
-    model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors").float()
+    model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors", dtype=torch.float32)
     samples = model.sample(40, generator=torch.Generator().manual_seed(1))
     fig = made.show.images(samples, columns=10, scale=0.8)
     save(fig, "samples.png")  # README and landing page

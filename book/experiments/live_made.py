@@ -12,7 +12,7 @@ MOMENTS = (224, 308, 392, 504, 784)  # pixels drawn
 
 
 def main() -> None:
-    model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors").float()
+    model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors", dtype=torch.float32)
     digit = model.sample(1, generator=torch.Generator().manual_seed(SEED))
     with torch.no_grad():
         p = torch.sigmoid(model(digit).squeeze(-1))

@@ -62,7 +62,7 @@ def script(name, model, starters):
 
 
 def main(results=BOOK / "results", target=TARGET):
-    models = {name: made.MADE.load(results / f"mnist_{name}.safetensors").float() for name in NETWORKS}
+    models = {name: made.MADE.load(results / f"mnist_{name}.safetensors", dtype=torch.float32) for name in NETWORKS}
     starters = models["natural"].sample(40, generator=torch.Generator().manual_seed(SEED))[STARTERS]
     target.mkdir(exist_ok=True)
     for name, model in models.items():

@@ -104,13 +104,22 @@ def nll(network, x):
 
 
 def masked_once(model):
-    """The masked weights of a made model without direct connections, in ordinary linear layers."""
+    """The masked weights of a made model in ordinary linear layers, direct connections left out."""
     layers = []
     for layer in [*model.hidden, model.output]:
         linear = nn.Linear(layer.in_features, layer.out_features)
         linear.weight.data, linear.bias.data = layer.masked_weight().data, layer.bias.data
         layers.append(linear)
     return stack(layers).eval()
+
+
+def unmasked_pass(model):
+    """A forward pass of a made model, from encoded inputs to raw outputs; its weights are masked here, once."""
+    layers = masked_once(model)
+    if model.direct is None:
+        return layers
+    direct = model.direct.masked_weight().detach()
+    return lambda inputs: layers(inputs) + F.linear(inputs, direct)
 
 
 def sample(network, n, n_features, start=0, given=None):

@@ -19,6 +19,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -45,7 +46,9 @@ FULL = {
     "growth_batch": [1, 10, 100, 1000, 10000],
     "floor_D": [64, 784, 3072],
     "floor_batches": [1, 100, 10000],
-    "blocks": [1, 8, 32, 64, 100, 200, 784],
+    "blocks": [1, 8, 25, 50, 100, 150, 784],
+    "networks": ["natural", "random"],
+    "network_batches": [1, 100, 1000],
 }
 TOY = {
     "D": 12,
@@ -62,6 +65,8 @@ TOY = {
     "floor_D": [6],
     "floor_batches": [1, 5],
     "blocks": [1, 12],
+    "networks": ["toy"],
+    "network_batches": [1, 5],
 }
 
 
@@ -307,13 +312,11 @@ def floor(config, keep):
         likelihood = others.get(name)
         model = made.MADE(D, [wide] * depth, likelihood=likelihood, **{"direct": False, **options}).eval()
         layers = [*model.hidden, model.output, *([model.direct] if model.direct is not None else [])]
-        once, inputs = peers.masked_once(model), torch.zeros(batch, model.hidden[0].in_features)
-        direct = model.direct.masked_weight() if model.direct is not None else None
-
-        def forward(once=once, inputs=inputs, direct=direct):
-            return once(inputs) if direct is None else once(inputs) + inputs @ direct.T
-
-        run = {"sample": lambda model=model, n=batch: model.sample(n), "forward": forward}
+        once, inputs = peers.unmasked_pass(model), torch.zeros(batch, model.hidden[0].in_features)
+        run = {
+            "sample": lambda model=model, n=batch: model.sample(n),
+            "forward": lambda once=once, inputs=inputs: once(inputs),
+        }
         times = contest(run, config["slow_rounds"] if batch < 10000 else 1)
         rows.append(
             {"D": D, "depth": depth, "batch": batch, "likelihood": name, "options": options}
@@ -325,27 +328,92 @@ def floor(config, keep):
     return rows
 
 
+def shipped(name, config):
+    """One of the trained networks of the book, or for a toy an untrained one; and whether it is trained."""
+    path = RESULTS / f"mnist_{name}.safetensors"
+    if config["D"] == 784 and path.exists():
+        return made.MADE.load(path, dtype=torch.float32), True
+    return made.MADE(config["D"], config["hidden"][0]).eval(), False
+
+
+def rounds_of_repair(model, u, given, block=None):
+    """How many rounds of guess and repair every block of the incremental sampler takes."""
+    counts = []
+
+    class Counted(made.sampling.Block):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            counts.append(0)
+
+        def params(self, guess, past):
+            counts[-1] += 1
+            return super().params(guess, past)
+
+    with mock.patch.object(made.sampling, "Block", Counted):
+        sample_incremental(model, u, given, block=block)
+    return counts
+
+
+@torch.no_grad()
+def trained(config, keep):
+    """Trained networks: samples and completions, beside a bare loop of D unmasked passes and an untrained network."""
+    rows = []
+    for name in config["networks"]:
+        model, learned = shipped(name, config)
+        fresh, once = made.MADE(**vars(model.config)).eval(), peers.unmasked_pass(model)
+        for batch in config["network_batches"]:
+            u = uniforms(batch, config["D"], torch.Generator().manual_seed(0))
+            unknown = torch.full(u.shape, torch.nan)
+            half = sample_incremental(model, u, unknown)
+            half[:, model.connectivity.order[config["D"] // 2 :]] = torch.nan
+            inputs = torch.zeros(batch, config["D"])
+
+            def passes(once=once, inputs=inputs):
+                for _ in range(config["D"]):
+                    once(inputs)
+
+            contenders = {
+                "a bare loop of D unmasked passes": passes,
+                "made, untrained": lambda batch=batch, fresh=fresh: fresh.sample(batch),
+                "made, completion of a half": lambda batch=batch, model=model, half=half: model.sample(
+                    batch, given=half
+                ),
+                "made": lambda batch=batch, model=model: model.sample(batch),
+            }
+            if batch > 100:
+                del contenders["a bare loop of D unmasked passes"]  # minutes
+            about = {"network": name, "trained": learned, "hidden": list(model.config.hidden), "batch": batch}
+            counts = {
+                "rounds": rounds_of_repair(model, u, unknown),
+                "rounds_untrained": rounds_of_repair(fresh, u, unknown),
+                "rounds_before": rounds_of_repair(model, u, unknown, 100 if batch > 10 else 200),  # blocks of 0.1.0
+            }
+            rows += table(contest(contenders, config["slow_rounds"] + 2), **about, **counts)
+    return rows
+
+
 @torch.no_grad()
 def blocks(config, keep):
     """The incremental sampler with blocks of other sizes, on a trained network if there is one of this size."""
-    path = RESULTS / "mnist_natural.safetensors"
-    trained = config["D"] == 784 and path.exists()
-    model = made.MADE.load(path).float() if trained else made.MADE(config["D"], config["hidden"][0]).eval()
+    model, learned = shipped("natural", config)
     rows = []
-    for batch in config["sample_batches"]:
+    for batch in config["network_batches"]:
         u = uniforms(batch, config["D"], torch.Generator().manual_seed(0))
         unknown = torch.full(u.shape, torch.nan)
         contenders = {
-            str(block): lambda u=u, unknown=unknown, block=block: sample_incremental(model, u, unknown, block=block)
+            block: lambda u=u, unknown=unknown, block=block: sample_incremental(model, u, unknown, block=block)
             for block in config["blocks"]
         }
-        for name, values in contest(contenders, config["slow_rounds"] + 2).items():
-            rows.append({"trained": trained, "batch": batch, "block": int(name), **summary(values)})
+        for block, values in contest(contenders, config["slow_rounds"] + 2).items():
+            counts = rounds_of_repair(model, u, unknown, block)
+            rows.append({"trained": learned, "batch": batch, "block": block, "rounds": sum(counts), **summary(values)})
             print(" ", rows[-1], flush=True)
     return rows
 
 
-SECTIONS = {f.__name__: f for f in (step, epoch, log_prob, sampling, completion, memory, growth, floor, blocks)}
+SECTIONS = {
+    f.__name__: f for f in (step, epoch, log_prob, sampling, completion, memory, growth, floor, blocks, trained)
+}
 
 
 def main() -> None:

@@ -61,3 +61,11 @@ def test_weights_masked_once_are_the_same_model():
     x = made.diagnostics.states(model)
     with torch.no_grad():
         assert torch.allclose(peers.masked_once(model).double()(x), model(x).squeeze(-1))
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_an_unmasked_pass_is_a_forward_pass(direct):
+    model = made.MADE(8, (16,), direct=direct)
+    x = made.diagnostics.states(model)
+    with torch.no_grad():
+        assert torch.allclose(peers.unmasked_pass(model)(x), model(x).squeeze(-1), atol=1e-6)

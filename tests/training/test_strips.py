@@ -138,14 +138,17 @@ def test_forbidden_weights_are_zero_afterwards_and_the_others_untouched():
     assert torch.equal(layer.weight, expected)
 
 
+@pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("more", [0, 1])
-def test_small_layers_go_on_masking(more, monkeypatch):
-    monkeypatch.setattr(strips, "ENOUGH", 448 * 448)
+def test_small_layers_go_on_masking(more, threads, monkeypatch):
+    """Small for every thread that works on them."""
+    monkeypatch.setattr(strips, "ENOUGH", 448 * 448 // threads)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     layer = MaskedLinear(448, 447 + more, generator=torch.Generator().manual_seed(0))
     layer.set_mask(torch.ones(447 + more, 448).tril().bool())
     with kept_masked(layer):
         assert by_strips(layer) == bool(more)
-        assert not more or len(layer.faster.strips) == 3
+        assert not more or len(layer.faster.strips) == 4
         assert torch.equal(layer.weight, layer.masked_weight())
 
 
