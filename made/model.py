@@ -10,14 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-<<<<<<< HEAD
-from made.checks import boolean, integer, is_integer, positive, tensor
+from made.checks import boolean, integer, is_integer, positive, tensor, warn_of_half
 from made.config import ACTIVATIONS, Checked, Config
 from made.formats import Saved
-=======
-from made.checks import boolean, check_sizes, integer, is_integer, number, positive, seed_number, tensor, warn_of_half
-from made.formats import Saved, check_complete, to_config
->>>>>>> speed
 from made.layers import ConditionedLinear, MaskedLinear, evaluation_view, view
 from made.likelihoods import Bernoulli, Likelihood
 from made.masks import Connectivity
