@@ -65,6 +65,7 @@ BOARDS = {
     "mushrooms bits": {
         "tried": [{**MUSHROOMS, "weight_decay": 0.01, "direct_factor": 10}, *({**MUSHROOMS, **other} for other in (
             {"weight_decay": 0.01}, {}, {"hidden": [500]}, {"dropout": 0.5}, {"lr": 1e-3},
+            {"dropout": 0.5, "direct_factor": 10}, {"dropout": 0.5, "weight_decay": 0.01, "direct_factor": 10},
         ))],
         "order": "groups reversed",
         "parts": [["best", 3], ["best", 2, "groups by entropy"]],
@@ -256,9 +257,7 @@ def jobs(config, runs):
     for repetition in range(config["repetitions"]):
         for board, setting in best.items():
             fields = {"stage": "final", "board": board, "setting": setting, "repetition": repetition}
-            yield fields
-            if config["boards"][board].get("extended"):
-                yield {**fields, "extended": True}
+            yield {**fields, "extended": True} if config["boards"][board].get("extended") else fields
     for seed in range(config["ablations"]):
         for board, setting in best.items():
             yield {"stage": "ablation", "board": board, "setting": setting, "seed": seed}
