@@ -42,7 +42,13 @@ WIDE = {**ADAM, "batch_size": 200, "lr": 0.2}
 NIPS = {**ADAM, "hidden": 2, "lr": 0.2, "epochs": 25}
 GROUPS = [{**ADAM, **other} for other in ({}, {"hidden": 16}, {"hidden": 32}, {"lr": 0.3}, {"weight_decay": 0.03})]
 BOARDS = {
-    "nips bits": [NIPS, {**NIPS, "hidden": 4}, {**NIPS, "hidden": 4, "weight_decay": 0.3}, {**EM, "hidden": 2}],
+    "nips bits": [
+        NIPS,
+        {**NIPS, "hidden": 4},
+        {**NIPS, "hidden": 4, "weight_decay": 0.3},
+        {**NIPS, "hidden": 8, "weight_decay": 0.3},
+        {**EM, "hidden": 2},
+    ],
     "dna bits": [WIDE, {**WIDE, "hidden": 16}, {**WIDE, "hidden": 16, "weight_decay": 0.1}, EM],
     "mushrooms bits": [WIDE, {**WIDE, "hidden": 16}],
     "dna groups": [*GROUPS, EM, {**EM, "init": "random"}],
