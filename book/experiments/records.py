@@ -15,8 +15,8 @@ variables ("groups"). For each board:
 3. ``ablation``: the best setting against the same without one feature, on validation rows, paired row by row. For the
    bits of Mushrooms it is the setting that was best before the last two were tried.
 
-``earlier`` has two rows from before a board was changed: the first final of Mushrooms' bits, whose setting lost to one
-of the last two, and the first of DNA's groups, without the network of many orders.
+``records_earlier.json`` has two rows from before a board was changed: the first final of Mushrooms' bits, whose setting
+lost to one of the last two, and the first of DNA's groups, without the network of many orders.
 
 Networks that keep their best epoch end by "patience". A part that keeps its last weights ends where its falling
 learning rate is zero, "schedule": how long it trains is part of its setting, and validation rows had no say.
