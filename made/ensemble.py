@@ -16,7 +16,7 @@ from made.masks import Connectivity
 from made.model import MADE
 from made.patterns import row_by_row
 
-__all__ = ["Average", "Ensemble", "Mixture", "choose", "impute", "marginal_log_prob", "members_of"]
+__all__ = ["Average", "Ensemble", "Mixture", "all_mades", "choose", "impute", "marginal_log_prob", "members_of"]
 __all__ += ["prefix_log_prob"]
 
 
@@ -45,7 +45,7 @@ class Average(nn.Module):
 
     def log_weights(self) -> Tensor:
         """The logarithm of the weight of every member, shape (J,)."""
-        return torch.full((len(self.members()),), -math.log(len(self.members())), dtype=torch.float64, device="cpu")
+        raise NotImplementedError
 
     def adopt(self, models: Sequence[Any]) -> None:
         """Be of the variables of the models, which must agree."""
@@ -91,9 +91,9 @@ class Average(nn.Module):
         n, members = integer("n", n, minimum=0), [evaluation_view(member) for member in self.members()]
         scores = self.log_weights().expand(n, -1)
         if context is not None or self.context_features:
-            context = members_of(self)[0][0].check_context(context, (n,))
+            context = all_mades(members)[0].check_context(context, (n,))
         if given is not None:
-            given = members_of(self)[0][0].check_given(given, n)
+            given = all_mades(members)[0].check_given(given, n)
             with torch.no_grad():
                 known = [prefix_log_prob(member, member.check_given(given, n), context) for member in members]
             scores = scores.to(known[0]) + torch.stack(known, 1)
@@ -146,6 +146,11 @@ class Mixture(Average):
     def members(self) -> list[MADE]:
         """The model under each of the connectivities, with the same weights."""
         return [self.model.under(connectivity) for connectivity in self.connectivities]
+
+    def log_weights(self) -> Tensor:
+        """The logarithm of the weight of every member, shape (J,)."""
+        J = len(self.connectivities)
+        return torch.full((J,), -math.log(J), dtype=torch.float64, device="cpu")
 
 
 class Ensemble(Average):
@@ -238,6 +243,23 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
     return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(J)]
 
 
+def all_mades(members: list[Any]) -> list[MADE]:
+    """The members, if all are MADEs.
+
+    Raises:
+        TypeError: something is no MADE.
+
+    Example:
+        >>> all_mades([nn.Linear(1, 1)])
+        Traceback (most recent call last):
+        TypeError: model must be a MADE or an average of such for this, got Linear
+    """
+    for member in members:
+        if not isinstance(member, MADE):
+            raise TypeError(f"model must be a MADE or an average of such for this, got {type(member).__name__}")
+    return members
+
+
 def members_of(model: MADE | Average) -> tuple[list[MADE], Tensor]:
     """What a model is an average of, and the logarithms of the weights; a MADE is one of itself alone.
 
@@ -249,10 +271,7 @@ def members_of(model: MADE | Average) -> tuple[list[MADE], Tensor]:
         >>> len(members), log_weights.exp().tolist()
         (4, [0.25, 0.25, 0.25, 0.25])
     """
-    members = model.members() if isinstance(model, Average) else [model]
-    for member in members:
-        if not isinstance(member, MADE):
-            raise TypeError(f"model must be a MADE or an average of such for this, got {type(member).__name__}")
+    members = all_mades(model.members() if isinstance(model, Average) else [model])
     return members, model.log_weights() if isinstance(model, Average) else torch.zeros(1, device="cpu")
 
 

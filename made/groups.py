@@ -65,7 +65,10 @@ class Groups:
 
     def violations(self, rows: Any) -> Tensor:
         """Which rows, of shape (N, columns), have two ones in a group, or none where one is a must: bool, (N,)."""
-        sums = torch.stack([part.sum(1) for part in self.parts(rows)], 1)
+        return self._violated(self.parts(rows))
+
+    def _violated(self, parts: list[Tensor]) -> Tensor:
+        sums = torch.stack([part.sum(1) for part in parts], 1)
         fewest = torch.tensor(self.complete, device="cpu").to(sums)
         return ((sums > 1) | (sums < fewest)).any(1)
 
@@ -75,10 +78,11 @@ class Groups:
         Raises:
             ValueError: another shape, other values, or rows that violate a group.
         """
-        wrong = int(self.violations(rows).sum())
+        parts = self.parts(rows)
+        wrong = int(self._violated(parts).sum())
         if wrong:
             raise ValueError(f"rows must keep to the groups, {wrong} of {len(rows)} do not: their probability is 0")
-        numbered = zip(self.parts(rows), self.complete, strict=True)
+        numbered = zip(parts, self.complete, strict=True)
         return torch.stack(
             [
                 part @ torch.arange(part.shape[1], device="cpu").to(part) + (0 if full else part.sum(1))

@@ -64,12 +64,7 @@ CONFIG = {
     "students": {"orders": 4, "dropout": 0.0},
     "images_per_teacher": 100000,
     "real_share": 0.2,
-    "lr": 1e-3,
-    "weight_decay": 0.01,
-    "batch_size": 200,
-    "ema": {"decay": 0.9995, "every": 5},
-    "epochs": 1000,
-    "patience": 15,
+    **{name: wide.CONFIG[name] for name in ("lr", "weight_decay", "batch_size", "ema", "epochs", "patience")},
     "settle": {"share": 0.1, "rate": 0.2},
     "parts": {"drawn search": 0.6, "drawn ensemble": 3.2, "drawn student": 1.4, "rounded ensemble": 1.0},
     "rounded": {"orders": [0, 2, 4, 6], "settle": {"share": 0.04, "rate": 0.2}},  # in place of the above
