@@ -149,7 +149,7 @@ def _next_group(ones: Tensor) -> tuple[int, bool]:
         if i > 0:
             growing = growing and bool(taken.sum() * column.sum() >= ENOUGH * len(ones))
         taken = taken | column
-        if i > 0 and taken.all():
+        if i > 0 and column.any() and taken.all():
             return i + 1, True
         if growing:
             width = i + 1

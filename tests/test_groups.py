@@ -37,6 +37,8 @@ def test_independent_columns_are_no_groups():
     assert groups(rows).widths == [1] * 300
     assert groups(torch.zeros(5, 3)).widths == [1, 1, 1]
     assert groups(torch.ones(5, 3)).complete == [False] * 3  # a column that always is 1 has two values all the same
+    always_and_never = torch.tensor([1.0, 0.0, 0.0]).expand(50, 3)
+    assert groups(always_and_never).widths == [1] * 3  # nothing says that they are one variable
 
 
 def test_a_row_of_values_is_as_probable_as_its_row_of_zeros_and_ones():
