@@ -35,8 +35,8 @@ TOY = {
 
 
 def main() -> None:
-    toy, folder = run.begin("any_order", __doc__, EXPECTED)
-    config, started = TOY if toy else CONFIG, time.process_time()
+    chosen, folder = run.begin("any_order", __doc__, EXPECTED)
+    config, started = TOY if chosen.toy else CONFIG, time.process_time()
     split = made.data.load(config["data"], binarize=config["binarize"])
     model, curves = run.train_in_phases(config, folder, split, config["setting"], config["order"])
     model.half().save(folder / "mnist_any_order.safetensors")

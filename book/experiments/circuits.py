@@ -114,7 +114,13 @@ def tree(config, board, name):
     tried = [{"pseudocount": alpha, "valid": nats(t.log_prob(board.valid))} for alpha, t in trees.items()]
     best = min(tried, key=lambda row: row["valid"]["mean"])
     test = nats(trees[best["pseudocount"]].log_prob(board.test))
-    return {"tried": tried, **best, "test": test, "cpu_seconds": round(time.process_time() - started, 1)}
+    return {
+        "tried": tried,
+        **best,
+        "test": test,
+        "stopped": "exact",
+        "cpu_seconds": round(time.process_time() - started, 1),
+    }
 
 
 def log_prob(circuit, rows):

@@ -36,8 +36,8 @@ SHIPPED = ("natural", "random")
 
 
 def main() -> None:
-    toy, folder = run.begin("mnist", __doc__, EXPECTED)
-    started, config = time.time(), {**CONFIG, "data": "digits", "hidden": [16], "epochs": 2} if toy else CONFIG
+    chosen, folder = run.begin("mnist", __doc__, EXPECTED)
+    started, config = time.time(), {**CONFIG, "data": "digits", "hidden": [16], "epochs": 2} if chosen.toy else CONFIG
     split = made.data.load(config["data"], binarize=config["binarize"])
     models = {}
     for name, options in config["models"].items():

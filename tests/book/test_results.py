@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 
+import numpy
 import pytest
+import torch
 from chapters import BOOK
 
 import made
@@ -81,7 +83,7 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
         if len(done) == 2 and config["breaks"]:
             raise KeyboardInterrupt
         done.append((data, seed))
-        return {"found": len(done)}
+        return {"found": len(done), "stopped": "patience"}
 
     config = {"breaks": True}
     with pytest.raises(KeyboardInterrupt):
@@ -95,6 +97,48 @@ def test_an_experiment_goes_on_where_it_was(tmp_path, monkeypatch):
     assert len(json.loads((tmp_path / "trial.json").read_text())["runs"]) == 4
     runner.main("trial", "", {"breaks": False, "other": 1}, {}, jobs, measure, "no time")
     assert len(done) == 8  # another configuration starts afresh
+
+
+def trial(config, folder, hidden, seed):
+    """A run of an experiment: the wide network is worse on training rows, which is a violation."""
+    found = {"setting": {"lr": 0.1}, "stopped": config["stopped"], "lowest_train": hidden + 0.01 * seed}
+    return {**found, "costs": torch.full((3,), hidden + seed / 4), "mixture_costs": torch.zeros(3)}
+
+
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.processes)])
+def test_rows_of_an_experiment_are_complete(tmp_path, monkeypatch, workers):
+    runner = module("run")
+    monkeypatch.setattr(sys, "argv", ["trial", "--folder", str(tmp_path), "--workers", workers])
+
+    def jobs(config, runs):
+        """Seed 2 only when the others are done."""
+        for seed in (0, 1) if len(runs) < 4 else (0, 1, 2):
+            yield from ({"hidden": hidden, "seed": seed} for hidden in (1, 2))
+
+    pairs = lambda config: [({"hidden": 1}, {"hidden": 2}), ({"hidden": 2}, {"hidden": 1})]
+    runner.main("trial", "", {"stopped": "patience"}, {}, jobs, trial, "no time", pairs)
+    document = json.loads((tmp_path / "trial.json").read_text())
+    fields = [(run["hidden"], run["seed"]) for run in document["runs"]]
+    assert fields == [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (2, 2)]
+    assert document["violations"] == [{"smaller": {"hidden": 1}, "larger": {"hidden": 2}, "worse_by": 1.0}]
+    with numpy.load(tmp_path / "trial_rows.npz") as costs:
+        assert len(costs) == 12
+        for run in document["runs"]:
+            assert run["setting"] == {"hidden": run["hidden"], "seed": run["seed"], "lr": 0.1}
+            assert costs[f"costs_{run['run']}"].tolist() == [run["hidden"] + run["seed"] / 4] * 3
+    with pytest.raises(ValueError, match="does not say why its training ended"):
+        runner.as_row({"seed": 0}, {"test": 1.0})
+
+
+@pytest.mark.parametrize("options", [{}, {"direct": False}, {"context_features": 3}])
+def test_parameters_that_a_mask_forbids_do_not_count(options):
+    """Those that count have a gradient."""
+    model = made.MADE(4, (5,), activation="tanh", degrees="random", n_masks=2, mask_conditioning=True, **options)
+    context = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)) if options.get("context_features") else None
+    out = model(torch.ones(9, 4), context)
+    (out * torch.arange(1.0, 5).view(4, 1)).sum().backward()
+    learning = sum(int(p.grad.count_nonzero()) for p in model.parameters())
+    assert module("run").parameters(model) == learning < sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["natural", "random"])
