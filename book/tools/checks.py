@@ -286,6 +286,84 @@ def defines_nothing_exported(nb, number):
     ]
 
 
+# ---- evidence ------------------------------------------------------------------------------------------------------
+
+
+def _statements(tree):
+    """All nodes of a cell, except what stands in a function: that is not run yet."""
+    todo = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    while todo:
+        yield (node := todo.pop())
+        todo.extend(ast.iter_child_nodes(node))
+
+
+def _calls(nodes):
+    """Names of all that is called."""
+    return {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+
+
+def _trainers(nb):
+    """What trains a network: `made.fit`, and functions of the chapter that call it or take steps of an optimizer."""
+    found = {"made.fit", "optimizer.step"}
+    for cell in code_cells(nb):
+        functions = (node for node in parse(cell).body if isinstance(node, ast.FunctionDef))
+        found |= {function.name for function in functions if _calls(ast.walk(function)) & found}
+    return found
+
+
+def trainings_are_settled(nb, number):
+    """A training that is ended by a limit only demonstrates; no verdict may rest on it."""
+    complaints, trainers = [], _trainers(nb)
+    for cell in code_cells(nb):
+        calls = _calls(_statements(parse(cell)))
+        trains, demonstrates = bool(calls & trainers), "demonstration" in tags(cell)
+        if trains and not demonstrates and not any(call.endswith("settled") for call in calls):
+            complaints.append(f"{_where(nb, cell)}: trains: use evidence.settled, or tag the cell 'demonstration'")
+        if demonstrates and not trains:
+            complaints.append(f"{_where(nb, cell)}: is tagged 'demonstration' but trains nothing")
+    return complaints
+
+
+def results_are_read_as_evidence(nb, number):
+    """What reads a result file by itself does not see how the runs ended."""
+    reads = re.compile(r"\bjson\.loads?\(|results/[\w{}]+\.json")
+    return [
+        f"{_where(nb, cell)}: reads a result file by itself: use evidence.py, or results.py where nothing was trained"
+        for cell in code_cells(nb)
+        if reads.search(cell.source)
+    ]
+
+
+def unsettled_is_said(nb, number):
+    """A section that reads runs which a limit ended says so."""
+    complaints, text = [], ""
+    for section in chapters.sections(nb):
+        text = section.text if section.level <= 2 else text + section.text
+        for _, cell in section.code:
+            if "unsettled" in _calls(ast.walk(parse(cell))) and "not settled" not in text.lower():
+                complaints.append(f"{_where(nb, cell)}: reads unsettled runs, the section does not say 'not settled'")
+    return complaints
+
+
+def compared_scores(tree):
+    """Lines in which the number of a score is compared; `compare` knows the paired error.
+
+    >>> compared_scores(ast.parse("assert score('a').nats < 3"))
+    [1]
+    """
+    comparisons = (node for node in ast.walk(tree) if isinstance(node, ast.Compare))
+    numbers = (node for comparison in comparisons for node in ast.walk(comparison) if isinstance(node, ast.Attribute))
+    return sorted({node.lineno for node in numbers if node.attr == "nats"})
+
+
+def scores_are_not_compared(nb, number):
+    return [
+        f"{_where(nb, cell)}: line {line} compares scores: use compare of evidence.py"
+        for cell in code_cells(nb)
+        for line in compared_scores(parse(cell))
+    ]
+
+
 # ---- the ledger of equations ---------------------------------------------------------------------------------------
 
 
@@ -342,6 +420,10 @@ CHECKS = [
     installs_made,
     exercises_have_solutions,
     defines_nothing_exported,
+    trainings_are_settled,
+    results_are_read_as_evidence,
+    unsettled_is_said,
+    scores_are_not_compared,
     equations_are_tagged,
     equations_are_checked,
 ]

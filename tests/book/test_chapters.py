@@ -160,6 +160,17 @@ SPOILED = [
     (checks.exercises_have_solutions, append("markdown", "## Afterthoughts")),
     (checks.defines_nothing_exported, append("code", "class MADE:\n    pass")),
     (checks.defines_nothing_exported, append("code", "if True:\n    Bernoulli, x = 1, 2")),
+    (checks.trainings_are_settled, append("code", "_ = made.fit(model, x)")),
+    (
+        checks.trainings_are_settled,
+        append("code", "def train(x):\n    made.fit(model, x)\n\nfor x in y:\n    train(x)"),
+    ),
+    (checks.trainings_are_settled, append("code", "for x in y:\n    optimizer.step()")),
+    (checks.trainings_are_settled, append("code", "x = 1", metadata={"tags": ["demonstration"]})),
+    (checks.results_are_read_as_evidence, append("code", 'rows = json.load(open("results/direct.json"))')),
+    (checks.results_are_read_as_evidence, append("code", 'path.read("results/direct.json")')),
+    (checks.unsettled_is_said, append("code", 'rows = unsettled("direct")')),
+    (checks.scores_are_not_compared, append("code", 'assert score("direct").nats < score("slips").nats')),
     (checks.equations_are_tagged, append("markdown", "$$x$$")),
     (checks.equations_are_tagged, append("markdown", "$$x \\tag{3.3}$$")),
     (checks.equations_are_tagged, append("markdown", "$$x \\tag{3.1}$$")),
@@ -173,6 +184,18 @@ SPOILED = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_good_chapter_passes(check):
     assert check(good_chapter(), 3) == []
+
+
+def test_evidence_that_carries_a_verdict_passes():
+    """A demonstration, a settled training, a definition, and a section that says what is not settled."""
+    nb = good_chapter()
+    append("code", "made.fit(model, x)", metadata={"tags": ["demonstration"]})(nb)
+    append("code", "history = settled(made.fit(model, x))")(nb)
+    append("code", "def train(x):\n    made.fit(model, x)")(nb)
+    append("markdown", "### More\n\nThis is not settled.")(nb)
+    append("code", 'rows = unsettled("direct")')(nb)
+    evidence = [checks.trainings_are_settled, checks.unsettled_is_said]
+    assert [complaint for check in evidence for complaint in check(nb, 3)] == []
 
 
 @pytest.mark.parametrize(("check", "spoil"), SPOILED, ids=[f"{i}-{c.__name__}" for i, (c, _) in enumerate(SPOILED)])
