@@ -5,9 +5,9 @@
     python book/experiments/direct.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 For every width, with and without direct connections, the learning rate, dropout and weight decay are chosen on the
-validation rows, with a seed of its own. Networks with the chosen setting are then trained with five other seeds, and only these score
-the test rows. Every training goes on until the validation score has not improved for 30 epochs. ``mnist_many.py`` does
-the same with MNIST.
+validation rows, with a seed of its own. Networks with the chosen setting are then trained with five other seeds, and
+only these score the test rows. Every training goes on until the validation score has not improved for 30 epochs.
+``mnist_many.py`` does the same with MNIST.
 """
 
 from itertools import product
