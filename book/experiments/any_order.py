@@ -8,11 +8,12 @@ and the recorded likelihoods are those of the rounded weights. A run that is int
 checkpoint in the folder ``book/results/unfinished``.
 """
 
+import math
 import time
 
 import run
 import torch
-from masks import evaluate
+from masks import by_size
 
 import made
 
@@ -32,6 +33,18 @@ TOY = {
     "setting": {"hidden": [8, 8], "residual": True},
     "phases": [{"lr": 1e-3, "epochs": 1}] * 2,
 }
+
+
+def evaluate(model: made.MADE, x: torch.Tensor) -> dict:
+    """Mean negative log-likelihoods in nats: under each of 32 connectivities, and of mixtures of the first 1, 2, ..."""
+    log_p = run.each_mask(model, x, 32)
+    return {
+        "test_single": round(-log_p.mean().item(), 3),
+        "test_single_stderr": round(log_p.mean(0).std().item() / math.sqrt(len(x)), 3),
+        "test_each": [round(v, 3) for v in (-log_p.mean(1)).tolist()],
+        "test_mixture": by_size(log_p),
+        "test_mixture_stderr": round(run.mixture(log_p).std().item() / math.sqrt(len(x)), 3),
+    }
 
 
 def main() -> None:
