@@ -16,12 +16,14 @@ Two studies:
   ``mixture_costs`` that under the mixture of the 32. While training, validation rows are scored under the first few.
 
 For every cell of a study, learning rate and dropout are chosen on validation rows in a search with a seed of its own,
-and networks of the chosen setting are trained with other seeds. Networks of the same seed see the same batches.
+and networks of the chosen setting are trained with other seeds. A search ends sooner: after fewer epochs without gain,
+and after 200 epochs at the latest. Networks of the same seed see the same batches.
 
 The studies are cut into parts, in the order of their importance. Started again, the script trains what is missing and
 what was ended by "budget". ``as_made`` tells what 500 validation rows cost under the same weights in a ``made.MADE``.
 """
 
+from collections import Counter
 from itertools import product
 
 import run
@@ -55,7 +57,7 @@ CONFIG = {
         "start": True,
         "weight_decay": 0.0,
     },
-    "search": {"seed": 100, "patience": 12},
+    "search": {"seed": 100, "patience": 12, "epochs": 200},
     "variants": VARIANTS,
     "parts": [
         {
@@ -105,6 +107,7 @@ TOY = {
     **CONFIG,
     "data": "digits",
     "training": {**CONFIG["training"], "epochs": 2},
+    "search": {**CONFIG["search"], "epochs": 2},
     "parts": [
         {
             "study": "direct",
@@ -420,11 +423,21 @@ def missing(networks, runs):
             yield network
 
 
+def contained(config):
+    """Pairs of networks of which the second contains the first: no layer, a layer beside the direct connection."""
+    fields = {"study": "direct", "stage": "final", **ONE}
+    for part in config["parts"]:
+        for width in (cell["width"] for cell in part["cells"] if part["study"] == "direct" and cell["width"]):
+            both = {**fields, "width": width, "direct": True}
+            yield {**fields, "width": width, "direct": False}, both
+            yield {**fields, "width": 0, "direct": True}, both
+
+
 def main():
     """Go on where the last call has stopped."""
     chosen = options(__doc__, SECONDS)
     config, clock = TOY if chosen.toy else CONFIG, Clock(chosen.seconds)
-    record, split = Record("mnist_many", config, chosen), made.data.load(config["data"])
+    record, split = Record("mnist_many", config, chosen, list(contained(config))), made.data.load(config["data"])
     for part, stage in product(config["parts"], ("search", "final")):
         networks = search(config, part) if stage == "search" else final(config, part, record.runs)
         networks = list(missing(networks, record.runs))
@@ -435,29 +448,21 @@ def main():
         kind = Changing if part["study"] == "masks" else Fixed
         setting = config["training"] | {"batch_size": part["batch_size"]}
         if stage == "search":
-            setting |= {"patience": config["search"]["patience"]}
+            setting |= {name: config["search"][name] for name in ("patience", "epochs")}
         training = kind(setting, split, networks, chosen.device, set_precision(chosen.precision))
         found = training.results(Clock(clock.left() * SHARE))
         del training
         new = record.replace([fields for fields, _ in found], found)
-        show(
-            new,
-            "stage",
-            "study",
-            "width",
-            "direct",
-            "order",
-            "degrees",
-            "n_masks",
-            "seed",
-            "lr",
-            "dropout",
-            "valid",
-            "test",
-            "epochs",
-            "stopped",
+        ends = dict(Counter(row["stopped"] for row in new))
+        print(
+            part["study"],
+            [cell["width"] for cell in part["cells"]],
+            stage,
+            ends,
+            f"{clock.left():.0f} s left",
+            flush=True,
         )
-        show(new[:1], "seconds", "side_by_side", "recorded_step", "as_made")
+        show(new[:1], "epochs", "valid", "seconds", "side_by_side", "recorded_step", "as_made")
     print(record.path, f"{clock.left():.0f} s left")
 
 

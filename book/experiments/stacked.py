@@ -282,7 +282,7 @@ class Training:
         with torch.no_grad():
             self.total += means
             for p, old in zip(parameters, before, strict=False):
-                p.copy_(torch.lerp(old, p, self.rate))
+                torch.lerp(old, p, self.rate, out=p)
 
     def keep_best(self, way: bool, gained: list[bool]) -> None:
         """Keep the weights of the networks that have gained."""
@@ -455,9 +455,11 @@ class Record:
     """What an experiment has found so far: rows in ``NAME.json``, the costs of their test rows in ``NAME_rows.npz``.
 
     A row that was trained says under ``run`` which array is its own. With another configuration all starts anew.
+    ``pairs`` are fields of networks and of others that contain them, as in ``run.main``.
     """
 
-    def __init__(self, name: str, config: dict, chosen: argparse.Namespace):
+    def __init__(self, name: str, config: dict, chosen: argparse.Namespace, pairs: Sequence[tuple[dict, dict]] = ()):
+        self.pairs = pairs
         self.name, self.config, self.chosen, self.started = name, config, chosen, time.time()
         self.path, self.arrays_path = chosen.folder / f"{name}.json", chosen.folder / f"{name}_rows.npz"
         known = json.loads(self.path.read_text()) if self.path.exists() else {}
@@ -494,6 +496,7 @@ class Record:
             gpu=machine(self.chosen.device),
             products_in=self.chosen.precision,
             runs=self.runs,
+            **({"violations": run.violations(self.runs, self.pairs)} if self.pairs else {}),
         )
         np.savez_compressed(self.arrays_path, **self.arrays)
 
