@@ -14,7 +14,9 @@ import made
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "experiments"))
 import augmented
+import mnist_many
 import mystery
+import run
 import slips
 import stacked
 import wide
@@ -53,7 +55,7 @@ def test_gradients_are_those_of_dense_masked_weights():
     mask[:, :4] = False
     layer = stacked.Layer(mask, 2, 1.0, generator)
     x = torch.randn(2, 5, 12, generator=generator, requires_grad=True)
-    dense, copy = layer.dense(12).requires_grad_(), x.detach().clone().requires_grad_()
+    dense, copy = layer.dense().requires_grad_(), x.detach().clone().requires_grad_()
     out, expected = layer(x), torch.bmm(copy, (dense * mask).transpose(1, 2))
     assert torch.allclose(out, expected, atol=1e-6)
     out.square().sum().backward()
@@ -101,8 +103,9 @@ def test_units_beyond_all_outputs_can_be_left_out(direct):
         for layer, target, before, after in zip(
             whole.layers, [*stack.hidden, stack.output], kept[:-1], kept[1:], strict=True
         ):
-            target.weights[0].copy_((layer.weight * layer.mask)[after][:, before[: target.cuts[0][2]]])
-            target.bias.copy_(layer.bias[after])
+            target.weights[0].zero_()  # what fills up a layer is not used
+            target.weights[0][0, : len(after), : len(before)] = (layer.weight * layer.mask)[after][:, before]
+            target.bias[0, 0, : len(after)] = layer.bias[after]
         if direct:
             stack.direct.weights[0].copy_((whole.direct.weight * whole.direct.mask)[:, : stack.direct.cuts[0][2]])
             stack.direct.bias.copy_(whole.direct.bias)
@@ -188,8 +191,8 @@ def test_every_output_hears_the_context_and_no_later_variable():
     trained = training({"hidden": [40, 40], "residual": True}, n_orders=2, kind=augmented)
     C = trained.context
     plain = made.masks.build_masks([torch.arange(1, D + 1), *trained.degrees])
-    assert torch.equal(trained.stack.output.dense(40)[0] != 0, plain[-1])
-    assert torch.equal(trained.stack.hidden[0].dense(C + D)[0, :, C:] != 0, plain[0])
+    assert torch.equal(trained.stack.output.dense()[0] != 0, plain[-1])
+    assert torch.equal(trained.stack.hidden[0].dense()[0, :, C:] != 0, plain[0])
     given = F.pad(trained.inputs(rows(1)), (C, 0)).requires_grad_()
     for t in range(D):
         (gradient,) = torch.autograd.grad(trained.stack(given)[:, 0, t].sum(), given)
@@ -297,18 +300,158 @@ def test_only_the_cells_that_are_named_and_not_converged_are_trained_again(tmp_p
     path = tmp_path / "mystery.json"
     document = json.loads(path.read_text())
     assert {mystery.cells_of(group) for group in mystery.groups(config)} == set(mystery.CELLS)
-    for row in document["rows"]:
+    for row in document["runs"]:
         row["stopped"], row["test"] = "budget", "before"
-    document["rows"][-1]["stopped"] = "patience"
+    document["runs"][-1]["stopped"] = "patience"
     path.write_text(json.dumps(document))
     chosen.cells = ["whole-sigmoid"]
     mystery.main()
-    after = json.loads(path.read_text())["rows"]
+    after = json.loads(path.read_text())["runs"]
     again = [row for row in after if row["test"] != "before"]
     assert {(row["wide_degrees"], row["output"], row["stopped"]) for row in again} == {(False, "sigmoid", "epochs")}
     assert len(again) == len({(row["direct"], row["dropout_in_evaluation"]) for row in again}) == 4
     kept = lambda rows: [row for row in rows if row["wide_degrees"] or row["output"] == "relu"]
-    assert kept(after) == kept(document["rows"])
-    assert len(after) == len(document["rows"])
+    assert kept(after) == kept(document["runs"])
+    assert len(after) == len(document["runs"])
     mystery.main()  # nothing is left to do
-    assert json.loads(path.read_text())["rows"] == after
+    assert json.loads(path.read_text())["runs"] == after
+
+
+def networks(study):
+    """A group of networks of ``mnist_many``, and the rows they learn from."""
+    base = {"stage": "final", "study": study, "dropout": 0.0}
+    if study == "masks":
+        variants = enumerate(mnist_many.VARIANTS.values())
+        return [{**base, "width": 9, "direct": True, **v, "seed": k, "lr": 0.01 * (1 + k)} for k, v in variants]
+    shapes = [
+        (0, True, "natural"),
+        (0, True, "random"),
+        (5, True, "random"),
+        (5, False, "natural"),
+        (40, True, "natural"),
+    ]
+    return [
+        {**base, "width": width, "direct": direct, **mnist_many.ONE, "order": order, "seed": k, "lr": 0.01 * (1 + k)}
+        for k, (width, direct, order) in enumerate(shapes)
+    ]
+
+
+def many(study, **changes):
+    x = rows()
+    kind = {"direct": mnist_many.Fixed, "masks": mnist_many.Changing}[study]
+    config = {**mnist_many.CONFIG["training"], "batch_size": 10, **changes}
+    return kind(config, made.data.Split(x, x, x), networks(study), CPU, torch.float32)
+
+
+@pytest.mark.parametrize("study", ["direct", "masks"])
+def test_networks_of_many_widths_and_masks_learn_as_mades_do(study):
+    """Some steps side by side, against AdamW on each alone, under the same connectivities and batches."""
+    found = many(study)
+    alone = [found.as_made(k).train() for k in range(found.n)]
+    optimizers = [
+        torch.optim.AdamW(model.parameters(), lr=network["lr"], weight_decay=0.0)
+        for model, network in zip(alone, found.networks, strict=True)
+    ]
+    found.begin_epoch(4)
+    for step in range(4):
+        batch = torch.arange(10 * step, 10 * step + 10)
+        for k, (model, optimizer) in enumerate(zip(alone, optimizers, strict=True)):
+            if study == "masks":
+                inputs, hidden = (degrees[step, k].long() for degrees in found.turns)
+                model.use(made.Connectivity(inputs.argsort(), (inputs, hidden)))
+            optimizer.zero_grad()
+            model.loss(rows()[found.shuffle[k, batch]]).backward()
+            optimizer.step()
+        found.step(batch)
+    for k, model in enumerate(alone):
+        model.eval()
+        together = found.as_made(k)
+        if study == "masks":
+            model.use(together.connectivity)
+        assert torch.allclose(together.log_prob(rows()), model.log_prob(rows()), atol=1e-3)
+        assert (together.log_prob(rows()) - many(study).as_made(k).log_prob(rows())).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("study", ["direct", "masks"])
+def test_many_networks_cost_what_they_cost_as_mades(study):
+    found = many(study, epochs=2)
+    found.run(stacked.Clock(1000))
+    for k, network in enumerate(found.networks):
+        model = found.as_made(k)
+        assert (
+            run.parameters(model)
+            == len(model.output.bias)
+            + sum(int(layer.mask.sum()) for layer in model.modules() if hasattr(layer, "mask"))
+            + network["width"]
+        )
+        if study == "direct":
+            assert torch.allclose(-model.log_prob(rows()).double(), found.score(rows())[k], atol=1e-4)
+            continue
+        for number in (0, 1, 31):
+            model.use(mnist_many.connectivity(network, number, D))
+            assert torch.allclose(-model.log_prob(rows()).double(), found.under(rows(), number)[k], atol=1e-4)
+
+
+def test_lists_of_masks_repeat_and_fresh_orders_do_not():
+    found = many("masks")
+    names = list(mnist_many.VARIANTS)
+    first, second = [], []
+    for kept in (first, second):
+        found.begin_epoch(40)
+        kept += [degrees.clone() for degrees in found.turns]
+    for k, name in enumerate(names):
+        inputs, hidden = (torch.cat([a[:, k], b[:, k]]) for a, b in zip(first, second, strict=True))
+        both = torch.cat([inputs, hidden], 1)
+        assert torch.equal(inputs.sort(1).values, torch.arange(1, D + 1).expand(80, D).short())
+        distinct = len(both.unique(dim=0))
+        assert distinct == {"one": 1, "32 ": 32, "fre": 80}[name[:3]]
+        if name != "fresh orders":
+            assert torch.equal(both[:48], both[32:])
+        assert (len(hidden.unique(dim=0)) > 1) == (name in ("32 random masks", "32 orders, random masks"))
+        assert (len(inputs.unique(dim=0)) > 1) == ("orders" in name)
+
+
+def test_a_network_halves_its_rate_and_ends_when_its_score_stays():
+    config = {"halve_after": 2, "patience": 4, "min_delta": 0.5, "epochs": 50}
+    state, clock, halved = stacked.State((False,)), stacked.Clock(1000), []
+    for epoch, score in enumerate([9.0, 8.0, 7.9, 7.8, 8.1, 8.2, 8.3, 8.4]):
+        gained = state.add(False, score)
+        assert gained == (epoch < 4)
+        halved += [epoch] if state.halves(config) else []
+        state.stopped = state.ends(config, epoch + 1, clock)
+        if state.stopped:
+            break
+    assert (halved, epoch, state.stopped) == ([5], 5, "patience")
+    assert not state.add(False, 0.0)
+    assert stacked.State((False,)).curves == {"train": [], False: []}
+
+
+def test_what_a_budget_ended_is_trained_again_with_the_setting_of_the_search(tmp_path, monkeypatch):
+    chosen = argparse.Namespace(device=CPU, precision="float32", seconds=1000, folder=tmp_path, toy=True)
+    monkeypatch.setattr(mnist_many, "options", lambda *_: chosen)
+    mnist_many.main()
+    path = tmp_path / "mnist_many.json"
+    document = json.loads(path.read_text())
+    assert {row["stopped"] for row in document["runs"]} == {"epochs"}
+    searched, ended = (run.select(document["runs"], stage=stage, study="masks") for stage in ("search", "final"))
+    for row in ended:
+        masks = {name: row[name] for name in ("order", "degrees", "n_masks")}
+        best = min(run.select(searched, **masks), key=lambda other: other["valid"]["mean"])
+        assert row["setting"]["lr"] == best["lr"]
+    assert not any("test" in row for row in searched)
+    for row in (searched[0], ended[0], ended[2]):
+        row["stopped"], row["valid"] = "budget", {"mean": 0.0}
+    path.write_text(json.dumps(document))
+    mnist_many.main()
+    after = json.loads(path.read_text())["runs"]
+    assert [row["valid"] for row in after if row["stopped"] == "budget"] == [{"mean": 0.0}]  # of a search
+    key = lambda row: json.dumps({name: row[name] for name in row["setting"] if name in row and name != "epochs"})
+    assert sorted(map(key, after)) == sorted(map(key, document["runs"]))
+    again = [row for row in after if row not in document["runs"]]
+    assert len(again) == 2
+    with np.load(tmp_path / "mnist_many_rows.npz") as stored:
+        kept = {f"{name}_{row['run']}" for row in after if "run" in row for name in ("costs", "mixture_costs")}
+        assert set(stored) <= kept
+        for row in again:
+            assert stored[f"costs_{row['run']}"].mean() == pytest.approx(row["test"]["mean"], abs=0.02)
+            assert stored[f"mixture_costs_{row['run']}"].mean() <= stored[f"costs_{row['run']}"].mean() + 0.02

@@ -297,10 +297,9 @@ class Training:
         A unit of degree m is final once m variables are drawn, and is computed then.
         """
         D, stack = self.orders.shape[1], self.stack
-        widths = [self.context + D, *self.shape["hidden"]]
-        weights = [layer.dense(width) for layer, width in zip([*stack.hidden, stack.output], widths, strict=True)]
+        weights = [layer.dense() for layer in [*stack.hidden, stack.output]]
         weights[0] = weights[0][:, :, self.context :]
-        direct, known = stack.direct.dense(self.context + D)[:, :, self.context :], [0] * len(stack.hidden)
+        direct, known = stack.direct.dense()[:, :, self.context :], [0] * len(stack.hidden)
         x = torch.zeros(self.n, count, D, device=self.device)
         h = [torch.zeros(self.n, count, width, device=self.device) for width in self.shape["hidden"]]
         for t in range(D):
