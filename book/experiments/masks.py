@@ -45,12 +45,12 @@ CONFIG = {
     "search_seed": 100,
     "grid": {"lr": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], "dropout": [0.0, 0.2, 0.5, 0.7, 0.85, 0.95]},
     "data": {
-        "mushrooms": {"start": {"lr": 1e-2, "dropout": 0.0}, "patience": 30},
-        "dna": {"start": {"lr": 1e-2, "dropout": 0.5}, "patience": 30},
-        "nips": {"start": {"lr": 1e-3, "dropout": 0.5}, "patience": 60},  # only 4 steps in an epoch
-        "digits": {"start": {"lr": 1e-2, "dropout": 0.2}, "patience": 30},
+        "mushrooms": {"start": {"lr": 1e-2, "dropout": 0.0}, "patience": 20},
+        "dna": {"start": {"lr": 1e-2, "dropout": 0.5}, "patience": 20},
+        "nips": {"start": {"lr": 1e-3, "dropout": 0.5}, "patience": 40},  # only 4 steps in an epoch
+        "digits": {"start": {"lr": 1e-2, "dropout": 0.2}, "patience": 20},
     },
-    "training": {"batch_size": 100, "ema": 0.998, "epochs": 5000},
+    "training": {"batch_size": 100, "ema": 0.995, "epochs": 5000},
 }
 TOY = {
     **CONFIG,
