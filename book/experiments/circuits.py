@@ -195,7 +195,8 @@ def jobs(config, runs):
     for board, tried in config["boards"].items():
         for setting in tried:
             yield {"stage": "search", "board": board, "setting": setting}
-        scored = [row for row in select(runs, stage="search", board=board) if row["valid"]]
+        searched = select(runs, stage="search", board=board)
+        scored = [row for row in searched if row["valid"]] if len(searched) == len(tried) else []
         for seed in range(config["repetitions"] if scored else 0):
             best = min(scored, key=lambda row: row["valid"]["mean"])["setting"]
             yield {"stage": "final", "board": board, "setting": best, "seed": seed}

@@ -259,8 +259,10 @@ def jobs(config, runs):
         for setting in wanted["tried"]:
             yield {"stage": "search", "board": board, "setting": setting}
     best = {}
-    for board in config["boards"]:
+    for board, wanted in config["boards"].items():
         tried = select(runs, stage="search", board=board)
+        if len(tried) < len(wanted["tried"]):
+            return  # what follows needs all of them
         best[board] = min(tried, key=lambda row: row["valid"]["mean"])["setting"]
     for repetition in range(config["repetitions"]):
         for board, setting in best.items():
