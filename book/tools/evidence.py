@@ -181,6 +181,18 @@ def compare(name, first, second, *, differs, contains=False, costs="costs", **sa
     return Difference(float(d.mean()), float(math.hypot(over_rows, over_seeds)), means, found)
 
 
+def against(found, value):
+    """How much lower a score is than a number that others report; a Difference.
+
+    Their error is not known, and their rows are not paired with ours: theirs is taken to be as large as ours.
+
+    >>> str(against(Score(79.8, 0.4, 3), 83.6)), against(Score(79.8, 0.4, 3), 80.5).sign
+    ('3.80 ± 0.57 (3 seeds)', 0)
+    """
+    lower = value - found.nats
+    return Difference(lower, math.sqrt(2) * found.stderr, (lower,) * found.seeds, ("everything",))
+
+
 def _one_per_seed(name, found):
     """The runs by their seed."""
     by_seed = {row.get("seed", 0): row for row in found}
