@@ -43,6 +43,12 @@ def claim(source, text, *, verdict, chapter, heading):
     return add
 
 
+def verdict(name):
+    """The verdict on the claim that the function of that name measures."""
+    [found] = [claim.verdict for claim in CLAIMS if claim.measure.__name__ == name]
+    return found
+
+
 POST, PAPER, OTHERS = "the post", "the paper", "others"
 MYSTERY, SCORES = "06_the_mystery_of_the_direct_connection", "09_the_scoreboard"
 ORDERS = "07_orders_masks_ensembles"
@@ -244,7 +250,9 @@ def random_order():
     heading="Three slips",
 )
 def learning_phase():
-    cost = compare("slips", {}, {}, differs=["costs"], costs=("dropout_costs", "costs"), **network(slipped=False, direct=True))
+    cost = compare(
+        "slips", {}, {}, differs=["costs"], costs=("dropout_costs", "costs"), **network(slipped=False, direct=True)
+    )
     return f"digits: scored with dropout, the same networks cost {cost} more", cost.sign == 1
 
 

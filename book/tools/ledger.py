@@ -17,11 +17,11 @@ CLAIMS_HEAD = """
 # The ledger
 
 What was claimed, and what we measured. `book/tools/ledger.py` writes this page from the result files, so no measured
-number was typed. Numbers are mean negative log-likelihoods of test rows in nats, where nothing else is said. A difference stands
-with its error, which is that of paired rows and that of seeds together; a verdict on who is better needs twice that error,
-and seeds that agree. Networks were trained until the validation score stopped improving; a verdict on others begins "Not
-settled". *The post* is Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015); see
-[references](references.md).
+number was typed. Numbers are mean negative log-likelihoods of test rows in nats, where nothing else is said. A
+difference stands with its error, that of paired rows and that of seeds together; a verdict on who is better needs twice
+that error, and seeds that agree. All networks were trained until the validation score stopped improving; a verdict on
+others begins "Not settled". *The post* is Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015);
+see [references](references.md).
 
 ## Claims
 
@@ -32,9 +32,9 @@ MODELS_HEAD = """
 ## Networks that come with the book
 
 Weights are stored in half precision, and scored as stored. All are trained on MNIST rounded to 0 and 1, by the script
-named, which holds the full recipe. They are meant for the pictures of this book; they know nothing but its digits. Their
-trainings ended at a limit of epochs, so they are not the best of their kind, and no verdict rests on them. Parameters are
-weights that masks let through, and biases.
+named, which holds the full recipe. They are meant for the pictures of this book; they know nothing but its digits.
+Their trainings ended at a limit of epochs, so no verdict rests on them. Parameters are weights that masks let through,
+and biases.
 
 | file | what it is | parameters | script, seed | test NLL |
 |---|---|---|---|---|
@@ -62,7 +62,7 @@ def equations():
 
 
 def networks():
-    """Of every network shipped: its file, what it is, its parameters, the script and the seed, and its test NLL with standard error."""
+    """Of every network shipped: file, what it is, parameters, script, seed, and test NLL with standard error."""
     record = result("mnist")
     for name in ("natural", "random"):
         model, score = record["config"]["models"][name], record["models"][name]["test_nll"]
@@ -78,7 +78,7 @@ def networks():
 
 
 def carried(claim):
-    """What was measured for a claim; an error if its verdict does not hold, or is stronger than what was read for it."""
+    """What was measured for a claim; an error if its verdict does not hold, or is stronger than what was read."""
     evidence.read_unsettled.clear()
     measured, holds = claim.measure()
     if evidence.read_unsettled and not claim.verdict.startswith("Not settled"):
