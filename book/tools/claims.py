@@ -282,7 +282,7 @@ def direct_term():
     POST,
     f"Sampling takes D forward passes; 100 images took {reported('keng_notebook', metric='sampling_time')} s "
     f"(2 x {reported('keng_notebook', metric='hidden_units')} units).",
-    verdict="The same samples can be had for the work of about one pass.",
+    verdict="The same samples can be had for the multiplications of about one pass.",
     chapter="05_generating_samples",
     heading="Why this is fast",
 )
@@ -375,7 +375,7 @@ def binary_rows():
 )
 def many_masks():
     saved = {data: many(data, ONE_MASK, ORDERS_32, costs=("costs", "mixture_costs")) for data in SETS}
-    return f"saved by a mixture of 32 orders: {each(saved)}", SIGNS_many
+    return f"saved by a mixture of 32 orders: {each(saved)}", False
 
 
 @claim(
@@ -403,7 +403,7 @@ def companion_weights():
         for data in SETS
         if data != "mnist"
     }
-    return f"saved by the paper's form, 32 orders in a single pass: {each(saved)}", SIGNS_comp
+    return f"saved by the paper's form, 32 orders in a single pass: {each(saved)}", False
 
 
 @claim(
@@ -432,7 +432,7 @@ def any_order():
 )
 def no_gain():
     more = {data: many(data, ORDERS_32, ONE_MASK) for data in SETS}
-    return f"a single pass of 32 orders costs more than one mask by: {each(more)}", SIGNS_nogain
+    return f"a single pass of 32 orders costs more than one mask by: {each(more)}", False
 
 
 @claim(

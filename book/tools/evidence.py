@@ -186,7 +186,7 @@ def against(found, other):
 
     Rows are not paired, so both errors count in full; that of a reported number is not known and taken to be ours.
 
-    >>> str(against(Score(79.8, 0.4, 3), 83.6)), against(Score(79.8, 0.4, 3), 80.5).sign
+    >>> str(against(Score(30.0, 0.4, 3), 33.8)), against(Score(30.0, 0.4, 3), 30.7).sign
     ('3.80 ± 0.57 (3 seeds)', 0)
     """
     nats, stderr = (other.nats, other.stderr) if isinstance(other, Score) else (other, found.stderr)
