@@ -1,4 +1,4 @@
-"""The vanilla autoencoder: encode, decode, and ways not to learn the identity."""
+"""The vanilla autoencoder: encode, decode, and two ways not to learn the identity."""
 
 from __future__ import annotations
 

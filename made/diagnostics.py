@@ -1,4 +1,4 @@
-"""Three ways to find out who sees whom, and one to find out whether it is a distribution at all."""
+"""Three ways to find out who sees whom, how many numbers are learned, and whether it is a distribution at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from made.layers import evaluation_view
+from made.layers import MaskedLinear, evaluation_view
 from made.masks import degrees_from_order
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_STATES",
     "any_of_each",
+    "count_parameters",
     "flip_dependencies",
     "jacobian_dependencies",
     "positive_copy",
@@ -152,6 +153,26 @@ def violations(dependencies: Tensor, order: Tensor) -> list[str]:
         elif degrees[j] > degrees[i]:
             found.append(f"output {i} sees variable {j}, which is generated later")
     return found
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers a model learns: the weights that its masks let through, and the biases.
+
+    Weights that a mask forbids are stored, and ``parameters()`` has them, but they do not count here or anywhere in the
+    book: no output depends on them.
+
+    Args:
+        model: any module; of a MADE the connectivity in use counts.
+
+    Example:
+        >>> import made
+        >>> model = made.MADE(3, hidden=())  # three weights to earlier variables, twice, and three biases
+        >>> count_parameters(model), sum(parameter.numel() for parameter in model.parameters())
+        (9, 21)
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, MaskedLinear)]
+    masked = [(layer.mask == 0).sum() for layer in layers for p in layer.parameters() if p.shape == layer.mask.shape]
+    return sum(p.numel() for p in model.parameters()) - int(sum(masked))
 
 
 def positive_copy(model: nn.Module, seed: int) -> Any:

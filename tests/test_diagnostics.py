@@ -1,8 +1,10 @@
 """made/diagnostics.py: what proves models right must also prove broken ones wrong."""
 
+from itertools import pairwise
+
 import pytest
 import torch
-from registry import allowed, build
+from registry import CONFIGS, allowed, build
 
 import made
 from made import MADE, diagnostics
@@ -171,3 +173,27 @@ def test_too_many_states_are_refused(call):
 
 def test_exactly_the_most_states_are_allowed():
     assert len(states(MADE(20, ()))) == 2**20
+
+
+def weights_by_hand(model):
+    """How many weights the degrees allow, pair by pair; companion weights and biases stand beside them."""
+    inputs, outputs = model.likelihood.sizes(model.n_features)
+    degrees = [layer.tolist() for layer in model.connectivity.degrees]
+    encoded = [-1] * model.context_features  # the context comes before everything
+    encoded += [degree for degree, size in zip(degrees[0], inputs, strict=True) for _ in range(size)]
+    described = [degree for degree, size in zip(degrees[0], outputs, strict=True) for _ in range(size)]
+    layers = [encoded, *degrees[1:]]
+    count = sum(b <= a for before, after in pairwise(layers) for b in before for a in after)
+    to_outputs = [layers[-1]] + ([encoded] if model.direct is not None else [])
+    count += sum(b < a for before in to_outputs for b in before for a in described)
+    biased = sum(map(len, degrees[1:])) + len(described)
+    return count * (2 if isinstance(model.output, made.layers.ConditionedLinear) else 1) + biased
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_parameters_are_counted_without_masked_weights(name):
+    model = build(name)
+    for connectivity in model.connectivities[:2]:
+        assert diagnostics.count_parameters(model.under(connectivity)) == weights_by_hand(model.under(connectivity))
+    if model.n_features > 1:
+        assert diagnostics.count_parameters(model) < sum(p.numel() for p in model.parameters())

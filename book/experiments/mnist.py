@@ -50,7 +50,8 @@ def main() -> None:
             model.save(folder / f"mnist_{name}.safetensors")
         model.float()
         models[name] = {
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": run.parameters(model),
+            "stopped": history.stopped,
             "valid_nll": made.nll(model, split.valid)._asdict(),
             "test_nll": made.nll(model, split.test)._asdict(),
             "best_epoch": history.best_epoch,

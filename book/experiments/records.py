@@ -208,7 +208,7 @@ def final(config, board, name, setting, repetition, extended=False):
         part |= {"valid": nats(log_prob(model, board.valid)), "test": nats(log_prob(model, board.test))}
     many, how = train(board, setting, "random", seed, n_masks=config["many"])
     mixture = made.Mixture(many)
-    found = {"parameters": sum(p.numel() for p in models[0].parameters()), "parts": parts}
+    found = {"parts": parts}
     single = log_prob(models[0], board.test)
     ensemble = made.Ensemble([*models, mixture] if extended else models)
     for weights in ("equal", "EM"):

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 import made
+from made.diagnostics import count_parameters as parameters
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from evidence import nested, reasons
@@ -190,17 +191,6 @@ def violations(rows: list[dict], pairs: Iterable[tuple[dict, dict]]) -> list[dic
         if len(sides[0]) == len(sides[1]) > 0 and (worse := nested(*sides)).sign > 0:
             found.append({"smaller": smaller, "larger": larger, "worse_by": round(worse.mean, 3)})
     return found
-
-
-def parameters(model: torch.nn.Module) -> int:
-    """How many numbers a network learns: weights that masks let through, and biases."""
-    count = 0
-    for module in model.modules():
-        mask = getattr(module, "mask", None)
-        for parameter in module.parameters(recurse=False):
-            masked = mask is not None and parameter.shape == mask.shape
-            count += int(mask.sum()) if masked else parameter.numel()
-    return count
 
 
 def each_mask(model: made.MADE, x: Tensor, endless: int) -> Tensor:

@@ -261,7 +261,6 @@ class Training:
                     "phase": phase,
                     **self.shape,
                     **name,
-                    "parameters": sum(p[k].numel() for p in self.stack.trained()),
                     "valid": nats(valid[k]),
                     "best_epoch": curve.index(min(curve)),
                     "epochs": len(curve),

@@ -181,6 +181,30 @@ def compare(name, first, second, *, differs, contains=False, costs="costs", **sa
     return Difference(float(d.mean()), float(math.hypot(over_rows, over_seeds)), means, found)
 
 
+def against(found, other):
+    """How much lower a score is than one on other rows, or than a number that others report; a Difference.
+
+    Rows are not paired, so both errors count in full; that of a reported number is not known and taken to be ours.
+
+    >>> str(against(Score(30.0, 0.4, 3), 33.8)), against(Score(30.0, 0.4, 3), 30.7).sign
+    ('3.80 ± 0.57 (3 seeds)', 0)
+    """
+    nats, stderr = (other.nats, other.stderr) if isinstance(other, Score) else (other, found.stderr)
+    lower = nats - found.nats
+    return Difference(lower, math.hypot(found.stderr, stderr), (lower,) * found.seeds, ("rows",))
+
+
+def recorded(rows, *path):
+    """A Difference from paired ones that runs have recorded: a mean and an error over rows for each, under ``path``."""
+    found = require_ended(rows)
+    for key in path:
+        found = [part[key] for part in found]
+    means = tuple(part["mean"] for part in found)
+    over_rows = numpy.mean([part["stderr"] for part in found])
+    over_seeds = numpy.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    return Difference(float(numpy.mean(means)), math.hypot(over_rows, over_seeds), means)
+
+
 def _one_per_seed(name, found):
     """The runs by their seed."""
     by_seed = {row.get("seed", 0): row for row in found}

@@ -1,6 +1,7 @@
-"""Write the table of chapters into the landing page: `python book/tools/pages.py`.
+"""Write the tables of chapters into the landing page and the README: `python book/tools/pages.py`.
 
-Titles, reading times and run times come from the chapters; only questions and answers are written here.
+Titles, reading times and run times come from the chapters; only questions and answers are written here. An answer that
+is a verdict is that of the ledger, so that it is not stronger.
 """
 
 import re
@@ -8,8 +9,10 @@ import sys
 
 import chapters
 from chapters import WORDS_PER_MINUTE
+from claims import verdict
 from results import reported
 
+README = chapters.ROOT / "README.md"
 INDEX = chapters.BOOK / "index.md"
 
 # A chapter's question and its answer in a line, by number. A new chapter needs a line here.
@@ -21,18 +24,37 @@ CHAPTERS = {
         "No, its scores do not sum to one. Seeing only earlier variables repairs that.",
     ),
     4: ("How can one network have that property?", "Number the units and compare: `>=` inside, `>` at the output."),
-    5: ("How are new images drawn?", "One variable at a time, for the price of one forward pass."),
+    5: ("How are new images drawn?", f"One variable at a time. {verdict('sampling_time')}"),
     6: (
         f"Why did a blog post see {reported('keng_draft', direct=False)} turn into less than "
         f"{reported('keng_draft', direct=True)}?",
-        "Three slips that the usual checks do not notice.",
+        verdict("bug"),
     ),
-    7: ("Can one network know every order?", "Yes, at a price; it then fills in whatever is missing."),
+    7: ("Can one network know every order?", f"{verdict('any_order')} It then fills in whatever is missing."),
     8: ("Grey levels, real numbers, tables, classes?", "The masks stay; only the meaning of the outputs changes."),
     9: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 
 BLOCK = re.compile(r"(<!-- chapters: .*? -->\n).*?(<!-- end of chapters -->)", re.S)
+
+
+def answers(paths):
+    """The question and the answer of every chapter, in Markdown, for the README."""
+    lines = ["| chapter | the question | the answer in a line |", "|---|---|---|"]
+    for path in paths:
+        question, answer = question_and_answer(path)
+        title = chapters.title(chapters.prose(chapters.read(path)))
+        link = f"[{chapters.number_of(path)} {title}](book/{path.name})"
+        lines.append(f"| {link} | {question} | {answer.replace('(ledger.md)', '(book/ledger.md)')} |")
+    return "\n".join(lines)
+
+
+def question_and_answer(path):
+    """What a chapter asks, and its answer in a line."""
+    number = chapters.number_of(path)
+    if number not in CHAPTERS:
+        raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/tools/pages.py")
+    return CHAPTERS[number]
 
 
 def table(paths):
@@ -41,11 +63,9 @@ def table(paths):
     minutes, seconds = [], []
     for path in paths:
         number, text = chapters.number_of(path), chapters.prose(chapters.read(path))
-        if number not in CHAPTERS:
-            raise ValueError(f"{path.name}: give chapter {number} a question and an answer in book/tools/pages.py")
+        question, answer = question_and_answer(path)
         minutes.append(chapters.reading_minutes(text))
         seconds.append(chapters.run_time(text)[0])
-        question, answer = CHAPTERS[number]
         link = f"[{number}. {chapters.title(text)}]({path.name})"
         lines.append(f"| {link} | {question} | {answer} | {minutes[-1]} min | {seconds[-1]} s |")
     together = f"Together: {sum(minutes)} minutes of prose at {WORDS_PER_MINUTE} words a minute, formulas and code not"
@@ -53,13 +73,14 @@ def table(paths):
     return "\n".join([*lines, "", together])
 
 
-def with_table(text, paths):
-    """The text of the landing page with the table brought up to date."""
-    return BLOCK.sub(lambda match: f"{match[1]}\n{table(paths)}\n\n{match[2]}", text)
+def with_table(text, written):
+    """The text of a page with its table brought up to date."""
+    return BLOCK.sub(lambda match: f"{match[1]}\n{written}\n\n{match[2]}", text)
 
 
 def main():
-    INDEX.write_text(with_table(INDEX.read_text(), chapters.PATHS))
+    for page, write in {INDEX: table, README: answers}.items():
+        page.write_text(with_table(page.read_text(), write(chapters.PATHS)))
     return 0
 
 

@@ -155,3 +155,19 @@ def test_a_history_is_settled_only_by_patience():
     assert evidence.settled(ended) is ended
     with pytest.raises(evidence.NotCarried, match="'epochs'"):
         evidence.settled(cut)
+
+
+def test_recorded_differences_join_the_errors_of_rows_and_of_seeds():
+    rows = [{"stopped": "patience", "saved": {"by": {"mean": mean, "stderr": 0.3}}} for mean in (1.0, 1.2, 1.4)]
+    found = evidence.recorded(rows, "saved", "by")
+    assert found.mean == pytest.approx(1.2)
+    assert found.stderr == pytest.approx(math.hypot(0.3, stats.sem([1.0, 1.2, 1.4])))
+    assert found.sign == 1
+    with pytest.raises(evidence.NotCarried, match="ended by 'budget'"):
+        evidence.recorded([*rows, {**rows[0], "stopped": "budget"}], "saved", "by")
+
+
+def test_scores_on_other_rows_have_both_errors():
+    first, second = evidence.Score(80.0, 0.3, 2), evidence.Score(81.0, 0.4, 2)
+    assert evidence.against(first, second) == (1.0, pytest.approx(0.5), (1.0, 1.0), ("rows",))
+    assert (evidence.against(first, second).sign, evidence.against(first, 81.0).sign) == (0, 1)

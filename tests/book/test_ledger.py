@@ -1,9 +1,17 @@
 """The ledger is complete, and says what the result files say."""
 
+import ast
+import inspect
+import json
+
 import chapters
+import checks
 import claims
+import evidence
 import ledger
+import numpy
 import pytest
+import results
 
 
 def headings(chapter):
@@ -44,8 +52,87 @@ def test_every_network_that_is_shipped_has_its_card():
     }
 
 
-def test_a_verdict_that_does_not_hold_is_refused(monkeypatch):
-    wrong = claims.CLAIMS[0]._replace(measure=lambda: ("nothing", False))
-    monkeypatch.setattr(ledger, "CLAIMS", [wrong])
+# ---- what is refused: each kind is planted once --------------------------------------------------------------------
+
+
+@pytest.fixture
+def plant(tmp_path, monkeypatch):
+    """A function that puts a claim in the place of all others, and writes the file it reads, with two kinds of runs.
+
+    ``changes`` are put into the last run.
+    """
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+
+    def planted(measure, verdict="Yes.", gain=1.0, **changes):
+        rows, costs = [], {}
+        for number in range(4):
+            direct, seed = number > 1, number % 2
+            setting = {"direct": direct, "lr": 0.1, "seed": seed}
+            rows.append({"direct": direct, "seed": seed, "setting": setting, "stopped": "patience", "run": number})
+            costs[f"costs_{number}"] = numpy.random.default_rng(number).normal(20 - gain * direct, 1, 100)
+        rows[-1] |= changes
+        (tmp_path / "trial.json").write_text(json.dumps({"runs": rows}))
+        numpy.savez(tmp_path / "trial_rows.npz", **costs)
+        monkeypatch.setattr(ledger, "CLAIMS", [claims.CLAIMS[0]._replace(measure=measure, verdict=verdict)])
+
+    # the real files come back from the disk, so what was read of them is forgotten before and after
+    for cached in (results.result, evidence._stored):
+        cached.cache_clear()
+    yield planted
+    for cached in (results.result, evidence._stored):
+        cached.cache_clear()
+
+
+def direct_is_better(differs=("direct",)):
+    """A claim: the runs with direct connections cost less."""
+    saved = evidence.compare("trial", {"direct": False}, {"direct": True}, differs=differs)
+    return str(saved), saved.sign == 1
+
+
+def ended_anyhow():
+    return f"{len(evidence.unsettled('trial'))} runs", True
+
+
+def test_what_is_carried_is_written(plant, monkeypatch):
+    plant(direct_is_better)
+    assert "(2 seeds)" in ledger.carried(ledger.CLAIMS[0])
+
+
+def test_a_claim_that_reads_a_run_ended_by_a_limit_is_refused(plant):
+    plant(direct_is_better, stopped="epochs")
+    with pytest.raises(evidence.NotCarried, match="ended by 'epochs'"):
+        ledger.page()
+
+
+def test_unsettled_runs_carry_no_verdict_but_that_they_are_not_settled(plant):
+    plant(ended_anyhow, stopped="budget")
+    with pytest.raises(evidence.NotCarried, match="must begin 'Not settled', as it reads trial"):
+        ledger.page()
+    plant(ended_anyhow, verdict="Not settled: the time was up.", stopped="budget")
+    assert ledger.carried(ledger.CLAIMS[0]) == "4 runs"
+
+
+def test_a_claim_that_compares_rows_which_differ_in_more_than_it_names_is_refused(plant):
+    plant(direct_is_better, setting={"direct": True, "lr": 0.2, "seed": 1})
+    with pytest.raises(evidence.NotCarried, match="differ in more than is named: lr"):
+        ledger.page()
+    plant(lambda: direct_is_better(differs=("direct", "lr")), setting={"direct": True, "lr": 0.2, "seed": 1})
+    assert ledger.carried(ledger.CLAIMS[0])
+
+
+@pytest.mark.parametrize("gain", [0.1, -1.0])
+def test_a_claim_whose_sign_is_not_carried_by_its_paired_error_is_refused(plant, gain):
+    plant(direct_is_better, gain=gain)
     with pytest.raises(ValueError, match="does not hold"):
         ledger.page()
+
+
+def test_claims_compare_no_scores_and_read_trainings_as_evidence():
+    tree = ast.parse(inspect.getsource(claims))
+    assert checks.compared_scores(tree) == []
+    read = [
+        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "result"
+    ]
+    assert {ast.unparse(argument) for argument in read} <= {
+        "'wide'"
+    }  # its mixtures; their networks are asked for first

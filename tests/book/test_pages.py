@@ -9,9 +9,11 @@ import pytest
 GLOSSARY = (chapters.BOOK / "glossary.md").read_text()
 
 
-def test_table_of_chapters_is_up_to_date():
-    text = pages.INDEX.read_text()
-    assert pages.with_table(text, chapters.PATHS) == text, "run `python book/tools/pages.py`"
+@pytest.mark.parametrize(("page", "write"), [(pages.INDEX, pages.table), (pages.README, pages.answers)])
+def test_tables_of_chapters_are_up_to_date(page, write):
+    text = page.read_text()
+    assert all(path.name in text for path in chapters.PATHS)
+    assert pages.with_table(text, write(chapters.PATHS)) == text, "run `python book/tools/pages.py`"
 
 
 def test_table_follows_the_chapters(tmp_path):
@@ -19,6 +21,7 @@ def test_table_follows_the_chapters(tmp_path):
     changed = chapters.PATHS[0].read_text().replace("**Run time.** About ", "**Run time.** About 1")
     path.write_text(changed.replace('"# Vanilla', '"# Plain'))
     assert "Plain autoencoders" in pages.table([path])
+    assert "Plain autoencoders" in pages.answers([path])
     assert pages.table([path]) != pages.table(chapters.PATHS[:1])
 
 
