@@ -46,7 +46,7 @@ FULL = {
     "rounds": 11,
     "slow_rounds": 4,
     "turn_ms": 30,
-    "epoch_rows": 2000,
+    "epoch_rows": 5000,
     "until": {"data": "mnist", "nats": 115.0, "lr": 1e-3, "every": 25},
     "log_prob_batches": [1, 100, 1000],
     "sample_batches": [1, 100, 1000],
@@ -190,7 +190,7 @@ def epoch(config, keep):
             optimizer = adam(network, fused)
             contenders[name + way] = lambda a=network, b=batches, c=optimizer: run(a, b, c)
     contenders["made"] = lambda: made.fit(model, x, epochs=1, batch_size=size, progress=False)
-    return table(contest(contenders, config["slow_rounds"] + 2), hidden=hidden, rows=len(x), trained=False)
+    return table(contest(contenders, config["slow_rounds"]), hidden=hidden, rows=len(x), trained=False)
 
 
 def until(config, keep):
@@ -321,7 +321,7 @@ def multiplications(run):
 
 @torch.no_grad()
 def rounds(config, keep):
-    """Counted, not timed: rounds of repair per block, and multiplications, of trained networks and of untrained ones."""
+    """Counted, not timed: rounds of repair per block, and multiplications, for trained networks and untrained ones."""
     rows = []
     for name in config["networks"]:
         model = networks.load(name, config)
