@@ -55,6 +55,7 @@ FULL = {
     "growth_batch": [1, 10, 100, 1000, 10000],
     "floor_D": [64, 784, 3072],
     "floor_batches": [1, 100, 1000],
+    "draws": 20,
     "blocks": [1, 8, 25, 50, 100, 150, 784],
     "networks": ["1 x 500, natural order", "1 x 500, random order", "2 x 500, natural order"],
 }
@@ -74,6 +75,7 @@ TOY = {
     "growth_batch": [1, 10],
     "floor_D": [6],
     "floor_batches": [1, 5],
+    "draws": 2,
     "blocks": [1, 12],
     "networks": ["toy"],
 }
@@ -329,15 +331,23 @@ def rounds(config, keep):
         allowed, weights = (sum(int(count(layer)) for layer in layers) for count in (_allowed, _weights))
         for trained, network in {True: model, False: made.MADE(**vars(model.config)).eval()}.items():
             for batch in config["sample_batches"]:
-                u = uniforms(batch, config["D"], torch.Generator().manual_seed(0))
-                unknown = torch.full(u.shape, torch.nan)
-                counts = rounds_of_repair(network, u, unknown)
-                used = multiplications(lambda a=network, b=u, c=unknown: sample_incremental(a, b, c))
                 about = {**networks.about(name, config), "trained": trained and networks.trained(name), "batch": batch}
-                rows.append({**about, "rounds": counts, "multiplications": used})
+                rows.append({**about, **counted_draws(network, batch, config["draws"])})
                 rows[-1] |= {"of_a_pass": weights * batch, "that_masks_leave": allowed * batch}
                 print(" ", rows[-1], flush=True)
     return rows
+
+
+def counted_draws(model, batch, draws):
+    """Rounds of every block and multiplications, means over some draws; and the most rounds of any block."""
+    generator, unknown = torch.Generator().manual_seed(0), torch.full((batch, model.n_features), torch.nan)
+    counts, used = [], []
+    for _ in range(draws):
+        u = uniforms(batch, model.n_features, generator)
+        counts.append(rounds_of_repair(model, u, unknown))
+        used.append(multiplications(lambda u=u: sample_incremental(model, u, unknown)))
+    means = [round(statistics.mean(of_block), 2) for of_block in zip(*counts, strict=True)]
+    return {"draws": draws, "rounds": means, "most": max(map(max, counts)), "multiplications": statistics.mean(used)}
 
 
 def _allowed(layer):
