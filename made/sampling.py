@@ -1,8 +1,8 @@
 """Ancestral sampling: draw the variables one after the other, each given those before it.
 
 Three samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
-takes as many multiplications as one or two forward passes. The third gives each row an order of its own. All are handed a
-model; this module never imports one.
+takes as many multiplications as one or two forward passes. The third gives each row an order of its own. All are
+handed a model; this module never imports one.
 """
 
 from __future__ import annotations
