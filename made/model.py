@@ -324,8 +324,8 @@ class MADE(Saved, Checked):
                 come first in the model's order; the others are drawn from their exact conditional distribution.
             temperature: below 1 sharpens each conditional, above 1 flattens it; only 1 samples the model itself.
             generator: source of randomness.
-            method: "incremental" (about the work of one forward pass) or "naive" (D forward passes); the samples are
-                the same.
+            method: "incremental" (as many multiplications as one or two forward passes) or "naive" (D passes); the
+                samples are the same.
 
         Returns:
             Shape (n, D).

@@ -1,8 +1,8 @@
 """Ancestral sampling: draw the variables one after the other, each given those before it.
 
 Three samplers that turn the same uniforms into the same samples. The naive one is the definition. The incremental one
-does the work of about one forward pass. The third gives each row an order of its own. All are handed a model; this
-module never imports one.
+takes as many multiplications as one or two forward passes. The third gives each row an order of its own. All are
+handed a model; this module never imports one.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def sample_incremental(
     context: Tensor | None = None,
     block: int | None = None,
 ) -> Tensor:
-    r"""Draw the same samples for the price of about one forward pass.
+    r"""Draw the same samples for the multiplications of one or two forward passes.
 
     Units are sorted by degree, so that every masked weight matrix is block-triangular. Variables are drawn a block at
     a time. What the past sends to a block enters once, by one dense product per layer. Inside the block all variables

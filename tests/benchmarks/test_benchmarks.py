@@ -40,32 +40,88 @@ def test_the_record_names_machine_and_versions_of_every_peer():
         assert section["machine"]["cpu"]
         assert section["versions"].keys() >= {"made", "torch", *peers.PACKAGES}
         assert "not installed" not in section["versions"].values()
+        assert section["company"].keys() == {"load", "niceness", "seconds", "waited"}
 
 
+@pytest.mark.parametrize("field", ["machine", "versions", "code"])
+def test_all_sections_of_the_record_are_of_one_machine_and_one_state_of_the_package(field):
+    sections = json.loads(RESULT.read_text())["sections"].values()
+    assert len({json.dumps(section[field]) for section in sections}) == 1
+
+
+def test_every_row_of_the_record_says_whether_its_network_is_trained():
+    for name, section in json.loads(RESULT.read_text())["sections"].items():
+        kinds = {row["trained"] for row in section["rows"]}
+        assert kinds <= {True, False}
+        assert True in kinds or name in ("log_prob", "epoch", "until", "floor", "growth", "memory")
+
+
+def model_of(order="natural", **options):
+    """A network whose conditionals are far from uniform, so that a wrong sample would show."""
+    model = made.MADE(9, (16, 16), order=order, seed=2, **options).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return model
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("order", ["natural", "random"])
 @pytest.mark.parametrize("name", peers.PEERS)
-def test_contenders_compute_the_same_kind_of_function(name):
-    try:
-        network = peers.PEERS[name](8, [16, 16]).double().eval()
-    except ImportError as error:
-        pytest.skip(str(error))
-    x = (torch.rand(8, generator=torch.Generator().manual_seed(0)) < 0.5).double()
-    jacobian = torch.autograd.functional.jacobian(lambda row: peers.logits(network, row[None])[0], x)
-    assert not jacobian.triu().any()  # no output sees its own variable or a later one
-    assert jacobian.tril(-1).any()
-    widths = sorted({p.shape[0] for p in network.parameters() if p.dim() == 2})
-    assert widths == [8, 16]
-
-
-def test_weights_masked_once_are_the_same_model():
-    model = made.MADE(8, (16, 16), direct=False).double()
+def test_a_peer_is_the_same_function_and_draws_the_same_rows(name, order, direct):
+    model = model_of(order, direct=direct)
+    networks, absent = peers.build_peers(model)
+    if name in absent:
+        pytest.skip(absent[name])
     x = made.diagnostics.states(model)
     with torch.no_grad():
-        assert torch.allclose(peers.masked_once(model).double()(x), model(x).squeeze(-1))
+        torch.testing.assert_close(peers.logits(networks[name], x), model(x).squeeze(-1))
+    u = made.sampling.uniforms(50, 9, torch.Generator().manual_seed(0))
+    drawn = peers.sample(networks[name], model.connectivity.order.tolist(), u)
+    assert torch.equal(drawn, model.sample(50, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize("direct", [True, False])
 def test_an_unmasked_pass_is_a_forward_pass(direct):
-    model = made.MADE(8, (16,), direct=direct)
+    model = model_of(direct=direct)
     x = made.diagnostics.states(model)
     with torch.no_grad():
-        assert torch.allclose(peers.unmasked_pass(model)(x), model(x).squeeze(-1), atol=1e-6)
+        torch.testing.assert_close(peers.unmasked_pass(model)(x), model(x).squeeze(-1))
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 8])
+@pytest.mark.parametrize(("order", "direct"), [("natural", True), ("natural", False), ("random", True)])
+def test_the_rival_by_hand_draws_the_same_rows(order, direct, start):
+    model = model_of(order, direct=direct)
+    u, given = made.sampling.uniforms(50, 9, torch.Generator().manual_seed(0)), None
+    if start:
+        given = model.sample(50, generator=torch.Generator().manual_seed(1))
+        given[:, model.connectivity.order[start:]] = torch.nan
+    wanted = model.sample(50, given=given, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(peers.EachUnitOnce(model)(u, given, start), wanted)
+    assert wanted.unique(dim=0).shape[0] > 2
+    if start:
+        order = model.connectivity.order.tolist()
+        assert torch.equal(peers.sample(peers.unmasked_pass(model), order, u, given, start), wanted)
+
+
+def test_the_rival_by_hand_takes_a_pass_of_multiplications_at_most():
+    """It is no straw man: every weight that masks leave is used once, or a little more in products of several units."""
+    import speed
+
+    model = model_of(direct=True)
+    u = made.sampling.uniforms(10, 9, torch.Generator().manual_seed(0))
+    rival = peers.EachUnitOnce(model)
+    layers = [*model.hidden, model.output, model.direct]
+    used = speed.multiplications(lambda: rival(u))
+    left = 10 * sum(int(layer.mask.sum()) for layer in layers)
+    assert left <= used < 1.3 * left
+
+
+def test_multiplications_are_counted():
+    import speed
+
+    a, b = torch.ones(2, 5), torch.ones(5, 3)
+    assert speed.multiplications(lambda: torch.addmm(torch.zeros(3), a, b)) == 30
+    assert speed.multiplications(lambda: torch.zeros(2, 3).addmm_(a, b)) == 30
+    assert speed.multiplications(lambda: a @ b) == 30
