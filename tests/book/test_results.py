@@ -141,6 +141,22 @@ def test_parameters_that_a_mask_forbids_do_not_count(options):
     assert module("run").parameters(model) == learning < sum(p.numel() for p in model.parameters())
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_slips_are_trained_without_dead_units_which_changes_nothing(direct):
+    """Outputs are the same, and so are all gradients that are not zero."""
+    slips = module("slips")
+    x = torch.rand(20, 16, generator=torch.Generator().manual_seed(0)).round()
+    whole = slips.PostNetwork(16, [60, 60], True, False, direct, slips.CONFIG, 0).eval()
+    smaller, gradients = slips.without_dead(whole), []
+    assert torch.allclose(whole(x), smaller(x), atol=1e-6)
+    assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in whole.parameters()) / 5
+    for network in (whole, smaller):
+        network.losses(x).mean().backward()
+        gradients.append([p.grad[p.grad != 0] for p in network.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["natural", "random"])
 def test_shipped_networks_score_what_is_recorded(name):
     folder = made.data.cache_folder()
