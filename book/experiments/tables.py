@@ -20,8 +20,11 @@ uniform noise of one grey level, so that a density exists. Every split is anothe
    draws. Neighbours are chosen in number, and iterated regressions in kind, by hiding a tenth of the known training
    cells once more.
 
-A run is one method on one split. At the end, ``summary`` rows hold the means over the splits with their standard
-errors, and by how much the defaults are ahead of each method, paired by split: positive is better, for errors too.
+A run is one method on one split. It says why each training ended (``stopped``): "schedule" where the learning rate had
+fallen to 0 or the rounds were over, their number being part of the setting; "converged" where the next round would
+change too little; "exact" where nothing is iterated. At the end, ``summary`` rows hold the means over the splits with
+their standard errors, and by how much the defaults are ahead of each method, paired by split: positive is better, for
+errors too. Splits share rows, so these errors have the correction of Nadeau and Bengio (2003).
 """
 
 import json
@@ -30,7 +33,7 @@ import warnings
 
 import numpy as np
 import torch
-from run import main, select
+from run import main, reasons, select
 from sklearn import datasets
 from sklearn.ensemble import ExtraTreesRegressor, IsolationForest
 from sklearn.exceptions import ConvergenceWarning
@@ -43,7 +46,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from made.estimator import MADEDensity
+from made.estimator import MADEDensity, Settings
 
 EXPECTED = "some hours"
 CONFIG = {
@@ -80,7 +83,9 @@ CONFIG = {
         "regularisations": [1e-6, 1e-4],
     },
     "bandwidths": [round(0.02 * 1.255**j, 4) for j in range(20)],
+    "iterations": 1000,  # at most, of the mixture that was chosen
     "neighbours": [1, 3, 5, 10, 20],
+    "rounds": {"linear": [100], "trees": [2, 5, 10]},  # at most, of iterated regressions
     "missing": 0.2,
     "draws": 50,
 }
@@ -94,9 +99,11 @@ TOY = {
     "gaussian_mixture": TINY,
     "bandwidths": [0.2, 0.5],
     "neighbours": [3],
+    "rounds": {"linear": [2], "trees": [1]},
     "draws": 2,
 }
 LARGE = 5000
+TEST_SHARE = 0.2
 
 
 def load(config, data):
@@ -126,7 +133,7 @@ def pixels(n, random):
 def divide(X, split):
     """Training rows, and a random fifth for the test."""
     order = np.random.RandomState(split).permutation(len(X))
-    n_train = int(0.8 * len(X))
+    n_train = int((1 - TEST_SHARE) * len(X))
     return X[order[:n_train]], X[order[n_train:]]
 
 
@@ -143,9 +150,9 @@ def density(config, data, split, method):
     """Mean log-density of the test rows, in nats."""
     train, test = divide(load(config, data)[0], split)
     scaler = StandardScaler().fit(train)
-    model, chosen = estimator(config, "density", method, scaler.transform(train), split)
+    model, found = estimator(config, "density", method, scaler.transform(train), split)
     scores = model.score_samples(scaler.transform(test))
-    return {"score": round(float(scores.mean()), 4), "rows": len(test), "chosen": chosen}
+    return {"score": round(float(scores.mean()), 4), "rows": len(test), **found}
 
 
 def anomaly(config, data, split, method):
@@ -161,28 +168,44 @@ def anomaly(config, data, split, method):
         train, test = divide(X[classes != held_out], split)
         unusual = X[classes == held_out]
     scale = FunctionTransformer() if method == "made" else StandardScaler()  # made is given the table as it is
-    model, chosen = estimator(config, "anomaly", method, scale.fit_transform(train), split)
+    model, found = estimator(config, "anomaly", method, scale.fit_transform(train), split)
     scores = model.score_samples(scale.transform(np.concatenate([test, unusual])))
     area = roc_auc_score(np.arange(len(scores)) < len(test), scores)
-    return {"score": round(float(area), 4), "rows": len(test), "unusual": len(unusual), "chosen": chosen}
+    return {"score": round(float(area), 4), "rows": len(test), "unusual": len(unusual), **found}
 
 
 def estimator(config, task, method, train, seed):
-    """A method that has learned from the training rows, and the settings that were chosen for it."""
+    """A method that has learned from the training rows, its setting, and why its training ended."""
     if method == "made":
-        return MADEDensity(random_state=seed, **config["tasks"][task]["made"]).fit(train), {}
+        return defaults(config, task, train, seed)
     if method == "isolation_forest":
-        return IsolationForest(random_state=seed).fit(train), {}
+        return IsolationForest(random_state=seed).fit(train), {"setting": {}, "stopped": "exact"}
     if method == "local_outlier_factor":
-        return LocalOutlierFactor(novelty=True).fit(train), {}
+        return LocalOutlierFactor(novelty=True).fit(train), {"setting": {}, "stopped": "exact"}
     if method == "kernel_density":
-        search = tune(KernelDensity(), {"bandwidth": config["bandwidths"]}, train[:4000])
-        return KernelDensity(**search.best_params_).fit(train), search.best_params_
+        chosen = tune(KernelDensity(), {"bandwidth": config["bandwidths"]}, train[:4000]).best_params_
+        return KernelDensity(**chosen).fit(train), {"setting": chosen, "stopped": "exact"}
     grid = config["large_gaussian_mixture" if len(train) >= LARGE else "gaussian_mixture"]
     names = {"components": "n_components", "covariances": "covariance_type", "regularisations": "reg_covar"}
     search = tune(GaussianMixture(random_state=seed), {names[key]: values for key, values in grid.items()}, train)
-    best = GaussianMixture(random_state=seed, n_init=3, **search.best_params_)
-    return best.fit(train), search.best_params_
+    chosen = {**search.best_params_, "n_init": 3, "max_iter": config["iterations"]}
+    model = GaussianMixture(random_state=seed, **chosen).fit(train)
+    return model, {"setting": chosen, "stopped": "converged" if model.converged_ else "epochs"}
+
+
+def defaults(config, task, train, seed):
+    """A ``MADEDensity`` that has learned, the settings that suit so many rows, and why its trainings ended."""
+    options = config["tasks"][task]["made"]
+    model = MADEDensity(random_state=seed, **options).fit(train)
+    setting = {**Settings.suitable(len(train), model.n_masks_ != 1)._asdict(), **options}
+    falls = {"epochs": "schedule"} if model.schedule == "cosine" else {}  # the learning rate to 0
+    histories = model.history_
+    found = {
+        "stopped": [falls.get(history.stopped, history.stopped) for history in histories],
+        "epochs": [len(history.train) for history in histories],
+        "best_epoch": [history.best_epoch for history in histories],
+    }
+    return model, {"setting": setting, **found}
 
 
 def tune(model, grid, train):
@@ -201,13 +224,15 @@ def imputation(config, data, split, method):
     mean, scale = np.nanmean(train, 0), np.nanstd(train, 0)
     train, test, known = (train - mean) / scale, (test - mean) / scale, (holes[0] - mean) / scale
     if method == "made":
-        options = config["tasks"]["imputation"]["made"]
-        model = MADEDensity(random_state=split, **options).fit(train)
-        filled, chosen = np.mean([np.asarray(draw) for draw in model.impute(known, n_draws=config["draws"])], 0), {}
+        model, found = defaults(config, "imputation", train, split)
+        filled = np.mean([np.asarray(draw) for draw in model.impute(known, n_draws=config["draws"])], 0)
     else:
         imputer, chosen = choose(imputers(config, method, split), train, split)
         filled = imputer.fit(train).transform(known)
-    return {"score": round(error(filled, test, holes[1]), 4), "cells": int(holes[1].sum()), "chosen": chosen}
+        found = {"setting": chosen, "stopped": "exact"}
+        if method == "iterative":
+            found["stopped"] = "converged" if imputer.n_iter_ < chosen["rounds"] else "schedule"
+    return {"score": round(error(filled, test, holes[1]), 4), "cells": int(holes[1].sum()), **found}
 
 
 def hide(X, share, random):
@@ -229,8 +254,9 @@ def imputers(config, method, seed):
         return [({"n_neighbors": k}, KNNImputer(n_neighbors=k)) for k in config["neighbours"]]
     trees = ExtraTreesRegressor(30, min_samples_leaf=2, random_state=seed)
     return [
-        ({"regression": "linear"}, IterativeImputer(BayesianRidge(), max_iter=30, random_state=seed)),
-        ({"regression": "trees"}, IterativeImputer(trees, max_iter=5, random_state=seed)),
+        ({"regression": kind, "rounds": rounds}, IterativeImputer(regression, max_iter=rounds, random_state=seed))
+        for kind, regression in (("linear", BayesianRidge()), ("trees", trees))
+        for rounds in config["rounds"][kind]
     ]
 
 
@@ -244,24 +270,22 @@ def choose(candidates, train, seed):
 
 def summary(config, runs, of, data):
     """Means over the splits with standard errors, and how far the defaults are ahead, paired by split."""
-    scores = {}
+    sign, found, stopped = -1 if of == "imputation" else 1, [], set()
+    ours = np.array([row["score"] for row in select(runs, task=of, data=data, method="made")])
     for method in config["tasks"][of]["methods"]:
         rows = select(runs, task=of, data=data, method=method)
-        scores[method] = np.array([row["score"] for row in rows])
-    sign = -1 if of == "imputation" else 1
-    found = []
-    for method, values in scores.items():
-        ahead = sign * (scores["made"] - values)
-        found.append({"method": method, **mean_over_splits("", values), **mean_over_splits("ahead_", ahead)})
-    others = [row for row in found if row["method"] != "made"]
-    best = max(others, key=lambda row: sign * row["mean"])
-    return {"methods": found, "best_other": best["method"], "ahead": best["ahead_mean"]}
+        values = np.array([row["score"] for row in rows])
+        stopped.update(reasons(rows))
+        ahead = mean_over_splits("ahead_", sign * (ours - values))
+        found.append({"method": method, **mean_over_splits("", values), **ahead})
+    best = max(found[1:], key=lambda row: sign * row["mean"])
+    return {"methods": found, "best_other": best["method"], "ahead": best["ahead_mean"], "stopped": sorted(stopped)}
 
 
 def mean_over_splits(prefix, values):
-    """Mean and standard error."""
-    stderr = values.std(ddof=1) / math.sqrt(len(values))
-    return {f"{prefix}mean": round(float(values.mean()), 4), f"{prefix}stderr": round(float(stderr), 4)}
+    """Mean and its standard error; as the splits share rows, the variance of splits counts for more than its share."""
+    variance = values.var(ddof=1) * (1 / len(values) + TEST_SHARE / (1 - TEST_SHARE))
+    return {f"{prefix}mean": round(float(values.mean()), 4), f"{prefix}stderr": round(math.sqrt(variance), 4)}
 
 
 def jobs(config, runs):
