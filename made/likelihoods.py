@@ -372,10 +372,10 @@ class Scaled(Likelihood):
 
     For s far below 0 this is :math:`e^s`, so small scales are as easy to learn as with an exponential. For s far above
     0 it is s: a raw output that is a little off never makes a scale that is off by orders of magnitude. A density has
-    no upper bound: without the floor a network could place an infinitely thin peak on a repeated value.
+    no upper bound: without the lower bound a network could place an infinitely thin peak on a repeated value.
 
     Attributes:
-        min_scale: the floor, above 0.
+        min_scale: the lower bound, above 0.
         scale_map: "softplus" as above, or "exp" for :math:`\sigma_{\min} + e^{s}`, as in version 0.1.0.
 
     Raises:
@@ -401,7 +401,7 @@ class Scaled(Likelihood):
         return self.min_scale + raw.clamp(max=math.log(torch.finfo(raw.dtype).max) / 2).exp()
 
     def raw(self, scale: Tensor) -> Tensor:
-        """Raw outputs from scales, the inverse of :meth:`scale`; from twice the floor where a scale is smaller."""
+        """Raw outputs from scales, the inverse of :meth:`scale`; from twice the bound where a scale is smaller."""
         excess = (scale - self.min_scale).clamp(min=self.min_scale)
         return excess + torch.log(-torch.expm1(-excess)) if self.scale_map == "softplus" else excess.log()
 
@@ -430,7 +430,7 @@ class Gaussian(Scaled):
     The network sees a value as it is, up to 4e11 in float32 (the 0.3th power of the dtype's largest number).
 
     Args:
-        min_scale: the floor of the standard deviation, above 0.
+        min_scale: the lower bound of the standard deviation, above 0.
         scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
@@ -488,7 +488,7 @@ class MixtureOfGaussians(Scaled):
 
     Args:
         k: number of components, at least 1.
-        min_scale: the floor of each standard deviation, above 0.
+        min_scale: the lower bound of each standard deviation, above 0.
         scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
@@ -572,7 +572,7 @@ class DiscretizedLogistic(Scaled, Categorical):
     Args:
         k: number of levels, at least 2.
         components: number of logistics.
-        min_scale: the floor of each scale, above 0.
+        min_scale: the lower bound of each scale, above 0.
         scale_map: "softplus", or "exp" as in version 0.1.0.
 
     Raises:
