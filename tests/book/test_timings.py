@@ -11,7 +11,9 @@ from evidence import NotCarried
 
 PAGES = {path.name: path.read_text() for path in (timings.README, *sorted(chapters.BOOK.glob("*.md")))}
 PAGES |= {path.name: chapters.prose(chapters.read(path)) for path in chapters.PATHS}
-FACTOR = re.compile(r"\btimes as (fast|long|quick)|\btimes (faster|slower|longer)|\borders? of magnitude|\bfaster by\b")
+FACTOR = re.compile(
+    r"\btimes (as fast|as quick|faster|slower)|\btakes?\b[^.|]*\btimes as long|\borders? of magnitude|\bfaster by\b"
+)
 RIVALS = re.compile(r"package|loop|by hand|passes")
 
 
