@@ -261,7 +261,7 @@ def direct_term():
     POST,
     f"Sampling takes D forward passes; 100 images took {reported('keng_notebook', metric='sampling_time')} s "
     f"(2 x {reported('keng_notebook', metric='hidden_units')} units).",
-    verdict="The same samples can be had for the multiplications of about one pass.",
+    verdict="The same samples can be had for the multiplications of one or two passes.",
     chapter="05_generating_samples",
     heading="Why this is fast",
 )

@@ -108,6 +108,10 @@ COUNTED = {
         rf"\b{N} (?:proofs|ways to (?:prove it|find out who sees whom))",
         {how_many("_dependencies", made.diagnostics.__all__)},
     ),
+    "passes that drawing takes": (
+        r"(?:multiplications|work|price)\s+of\s+(about one|one or two|one|half a)\s+(?:forward\s+)?pass",
+        {"one or two"},
+    ),
     "sets of the paper": (rf"\bthe\s+{N}\s+(?:binary\s+)?sets\s+of\s+the\s+(?:MADE )?paper", {data_sets("MADE paper")}),
     "sets of DEBD": (rf"\bthe\s+{N}\s+(?:sets\s+)?of\s+the\s+(?:DEBD\s+)?collection", {data_sets("DEBD")}),
 }
@@ -135,6 +139,7 @@ def test_what_is_counted_is_the_same_everywhere(name):
         ("coverage of random degrees", "64 units for 784 variables reach 96.6% of what is allowed"),  # one draw
         ("cures", "three ways not to learn the identity"),
         ("proofs", "and two proofs of it"),
+        ("passes that drawing takes", "ancestral sampling at the price of one pass"),
         ("sets of DEBD", "the nineteen of the DEBD collection"),
     ],
 )
