@@ -169,6 +169,30 @@ def test_the_chapter_prints_what_the_ledger_says(claim):
     assert [number for number in decimals(measured) if not agree(number, printed)] == []
 
 
+REFERENCE = re.compile(
+    r"(?:\bEqs?\.|\b[Ee]xercises?|\()\s*\(?\d+\.\d+(?:(?:,| and| to)\s*\d+\.\d+)*|\]\([^)]*\)|\*\*Run time.*"
+)
+
+
+def typed(prose, printed):
+    """Decimals in prose, references and the run time apart, that are not among those printed."""
+    text = REFERENCE.sub("", chapters.without_math(chapters.without_code(prose)))
+    return [number for number in decimals(text) if not agree(number, printed)]
+
+
+@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
+def test_prose_has_no_decimal_that_no_cell_has(path):
+    nb = chapters.read(path)
+    code = "\n".join(cell.source for cell in chapters.code_cells(nb))
+    assert typed(chapters.prose(nb), decimals(f"{outputs(nb)}\n{code}")) == []
+
+
+def test_a_decimal_that_is_typed_is_found():
+    prose = "By Eqs. 1.1 and 1.2 (and Exercise 4.4), $x = 0.3$, it saves 8.60 nats of 1234.5. **Run time.** 0.6 GB"
+    assert typed(prose, ["8.59"]) == ["8.60", "1234.5"]
+    assert typed(prose, ["8.6", "1234.49"]) == []
+
+
 @pytest.mark.parametrize(
     ("number", "others", "same"),
     [
