@@ -108,6 +108,10 @@ COUNTED = {
         rf"\b{N} (?:proofs|ways to (?:prove it|find out who sees whom))",
         {how_many("_dependencies", made.diagnostics.__all__)},
     ),
+    "passes that drawing takes": (
+        r"(?:multiplications|work|price)\s+of\s+(about one|one or two|one|half a)\s+(?:forward\s+)?pass",
+        {"one or two"},
+    ),
     "sets of the paper": (rf"\bthe\s+{N}\s+(?:binary\s+)?sets\s+of\s+the\s+(?:MADE )?paper", {data_sets("MADE paper")}),
     "sets of DEBD": (rf"\bthe\s+{N}\s+(?:sets\s+)?of\s+the\s+(?:DEBD\s+)?collection", {data_sets("DEBD")}),
 }
@@ -135,6 +139,7 @@ def test_what_is_counted_is_the_same_everywhere(name):
         ("coverage of random degrees", "64 units for 784 variables reach 96.6% of what is allowed"),  # one draw
         ("cures", "three ways not to learn the identity"),
         ("proofs", "and two proofs of it"),
+        ("passes that drawing takes", "ancestral sampling at the price of one pass"),
         ("sets of DEBD", "the nineteen of the DEBD collection"),
     ],
 )
@@ -162,6 +167,30 @@ def test_the_chapter_prints_what_the_ledger_says(claim):
     measured, _ = claim.measure()
     printed = decimals(outputs(chapters.read(chapters.path_of(claim.chapter))))
     assert [number for number in decimals(measured) if not agree(number, printed)] == []
+
+
+REFERENCE = re.compile(
+    r"(?:\bEqs?\.|\b[Ee]xercises?|\()\s*\(?\d+\.\d+(?:(?:,| and| to)\s*\d+\.\d+)*|\]\([^)]*\)|\*\*Run time.*"
+)
+
+
+def typed(prose, printed):
+    """Decimals in prose, references and the run time apart, that are not among those printed."""
+    text = REFERENCE.sub("", chapters.without_math(chapters.without_code(prose)))
+    return [number for number in decimals(text) if not agree(number, printed)]
+
+
+@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
+def test_prose_has_no_decimal_that_no_cell_has(path):
+    nb = chapters.read(path)
+    code = "\n".join(cell.source for cell in chapters.code_cells(nb))
+    assert typed(chapters.prose(nb), decimals(f"{outputs(nb)}\n{code}")) == []
+
+
+def test_a_decimal_that_is_typed_is_found():
+    prose = "By Eqs. 1.1 and 1.2 (and Exercise 4.4), $x = 0.3$, it saves 8.60 nats of 1234.5. **Run time.** 0.6 GB"
+    assert typed(prose, ["8.59"]) == ["8.60", "1234.5"]
+    assert typed(prose, ["8.6", "1234.49"]) == []
 
 
 @pytest.mark.parametrize(
