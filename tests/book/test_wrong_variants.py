@@ -86,8 +86,8 @@ def copies(names):
     seen, found = {}, {}
     for name, value in names.items():
         try:
-            found[name] = copy.deepcopy(value, seen)
-        except Exception:  # a module, a figure, a result that has gradients
+            found[name] = value if "matplotlib" in type(value).__module__ else copy.deepcopy(value, seen)
+        except Exception:  # a module, an array of axes, a result that has gradients
             found[name] = value
     return found
 
