@@ -83,9 +83,7 @@ CONFIG = {
         "regularisations": [1e-6, 1e-4],
     },
     "bandwidths": [round(0.02 * 1.255**j, 4) for j in range(20)],
-    "iterations": 1000,  # at most, of the mixture that was chosen
     "neighbours": [1, 3, 5, 10, 20],
-    "rounds": {"linear": [100], "trees": [2, 5, 10]},  # at most, of iterated regressions
     "missing": 0.2,
     "draws": 50,
 }
@@ -99,7 +97,6 @@ TOY = {
     "gaussian_mixture": TINY,
     "bandwidths": [0.2, 0.5],
     "neighbours": [3],
-    "rounds": {"linear": [2], "trees": [1]},
     "draws": 2,
 }
 LARGE = 5000
@@ -188,7 +185,7 @@ def estimator(config, task, method, train, seed):
     grid = config["large_gaussian_mixture" if len(train) >= LARGE else "gaussian_mixture"]
     names = {"components": "n_components", "covariances": "covariance_type", "regularisations": "reg_covar"}
     search = tune(GaussianMixture(random_state=seed), {names[key]: values for key, values in grid.items()}, train)
-    chosen = {**search.best_params_, "n_init": 3, "max_iter": config["iterations"]}
+    chosen = {**search.best_params_, "n_init": 3}
     model = GaussianMixture(random_state=seed, **chosen).fit(train)
     return model, {"setting": chosen, "stopped": "converged" if model.converged_ else "epochs"}
 
@@ -231,7 +228,7 @@ def imputation(config, data, split, method):
         filled = imputer.fit(train).transform(known)
         found = {"setting": chosen, "stopped": "exact"}
         if method == "iterative":
-            found["stopped"] = "converged" if imputer.n_iter_ < chosen["rounds"] else "schedule"
+            found["stopped"] = "converged" if imputer.n_iter_ < imputer.max_iter else "schedule"
     return {"score": round(error(filled, test, holes[1]), 4), "cells": int(holes[1].sum()), **found}
 
 
@@ -254,9 +251,8 @@ def imputers(config, method, seed):
         return [({"n_neighbors": k}, KNNImputer(n_neighbors=k)) for k in config["neighbours"]]
     trees = ExtraTreesRegressor(30, min_samples_leaf=2, random_state=seed)
     return [
-        ({"regression": kind, "rounds": rounds}, IterativeImputer(regression, max_iter=rounds, random_state=seed))
-        for kind, regression in (("linear", BayesianRidge()), ("trees", trees))
-        for rounds in config["rounds"][kind]
+        ({"regression": "linear"}, IterativeImputer(BayesianRidge(), max_iter=30, random_state=seed)),
+        ({"regression": "trees"}, IterativeImputer(trees, max_iter=5, random_state=seed)),
     ]
 
 

@@ -303,11 +303,13 @@ def _calls(nodes):
 
 
 def _trainers(nb):
-    """What trains a network: `made.fit`, and functions of the chapter that call it or take steps of an optimizer."""
+    """What trains a network: `made.fit`, and functions of the chapter that train without `settled`."""
     found = {"made.fit", "optimizer.step"}
     for cell in code_cells(nb):
-        functions = (node for node in parse(cell).body if isinstance(node, ast.FunctionDef))
-        found |= {function.name for function in functions if _calls(ast.walk(function)) & found}
+        for function in (node for node in parse(cell).body if isinstance(node, ast.FunctionDef)):
+            calls = _calls(ast.walk(function))
+            if calls & found and not any(call.endswith("settled") for call in calls):
+                found.add(function.name)
     return found
 
 

@@ -148,7 +148,7 @@ class Difference(NamedTuple):
 def compare(name, first, second, *, differs, contains=False, costs="costs", **same):
     """How much more the runs with the fields ``first`` cost than those with the fields ``second``, in nats.
 
-    Runs are paired by seed, test rows by their number. The error is that of the mean over rows and that over seeds.
+    Runs are paired by seed, test rows by their number; see ``paired``.
 
     Args:
         name: the result file.
@@ -173,12 +173,23 @@ def compare(name, first, second, *, differs, contains=False, costs="costs", **sa
         raise NotCarried(f"{name}: {first} and {second} differ in more than is named: {unnamed}")
     if contains:
         _require_nested([[side[seed] for seed in seeds] for side in sides])
-    d = [costs_of(name, sides[0][s], costs[0]) - costs_of(name, sides[1][s], costs[1]) for s in seeds]
-    d = numpy.stack(d)  # (seeds, rows)
+    of_rows = [[costs_of(name, side[seed], which) for seed in seeds] for side, which in zip(sides, costs, strict=True)]
+    return paired(*of_rows, found)
+
+
+def paired(first, second, differs=()):
+    """How much more the first costs than the second, row by row: costs of the same rows, one list of them per seed.
+
+    The error is that of the mean over rows and that over seeds.
+
+    >>> str(paired([[3.0, 4.0, 5.0]], [[1.0, 2.0, 2.0]]))
+    '2.33 ± 0.33 (one seed)'
+    """
+    d = numpy.stack([numpy.asarray(a, float) - numpy.asarray(b, float) for a, b in zip(first, second, strict=True)])
     over_rows = d.mean(0).std(ddof=1) / math.sqrt(d.shape[1])
     over_seeds = d.mean(1).std(ddof=1) / math.sqrt(len(d)) if len(d) > 1 else 0.0
     means = tuple(round(float(mean), 4) for mean in d.mean(1))
-    return Difference(float(d.mean()), float(math.hypot(over_rows, over_seeds)), means, found)
+    return Difference(float(d.mean()), float(math.hypot(over_rows, over_seeds)), means, differs)
 
 
 def against(found, other):

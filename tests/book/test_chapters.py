@@ -187,11 +187,12 @@ def test_good_chapter_passes(check):
 
 
 def test_evidence_that_carries_a_verdict_passes():
-    """A demonstration, a settled training, a definition, and a section that says what is not settled."""
+    """A demonstration, settled trainings, a definition, and a section that says what is not settled."""
     nb = good_chapter()
     append("code", "made.fit(model, x)", metadata={"tags": ["demonstration"]})(nb)
     append("code", "history = settled(made.fit(model, x))")(nb)
     append("code", "def train(x):\n    made.fit(model, x)")(nb)
+    append("code", "def train_to_the_end(x):\n    settled(made.fit(model, x))\n\ntrain_to_the_end(x)")(nb)
     append("markdown", "### More\n\nThis is not settled.")(nb)
     append("code", 'rows = unsettled("direct")')(nb)
     evidence = [checks.trainings_are_settled, checks.unsettled_is_said]
