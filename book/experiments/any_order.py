@@ -54,7 +54,7 @@ def main() -> None:
     model, curves = run.train_in_phases(config, folder, split, config["setting"], config["order"])
     model.half().save(folder / "mnist_any_order.safetensors")
     model.float()
-    found = {"parameters": run.parameters(model), **evaluate(model, split.test)}
+    found = {"parameters": made.diagnostics.count_parameters(model), **evaluate(model, split.test)}
     print(found["test_single"], found["test_mixture"])
     seconds = time.process_time() - started  # of work, whatever else the machine has to do
     curve = curves["valid"]

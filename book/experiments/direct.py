@@ -53,7 +53,7 @@ def measure(config, folder, stage, hidden, direct, lr, dropout, weight_decay, se
         "stopped": history.stopped,
         "epochs": len(history.valid),
         "best_epoch": history.best_epoch,
-        "parameters": run.parameters(model),
+        "parameters": made.diagnostics.count_parameters(model),
         "train": scores["train"],
         "valid": scores["valid"],
         "lowest_train": round(min(*history.train, scores["train"]["mean"]), 3),

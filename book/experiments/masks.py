@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from run import each_mask, main, mixture, nats, parameters, select
+from run import each_mask, main, mixture, nats, select
 
 import made
 
@@ -99,7 +99,7 @@ def measure(config: dict, folder: Path, stage: str, data: str, width: int, seed:
         return {**found, "valid": nats(each_mask(model, split.valid, SEARCHED)[:SEARCHED].mean(0))}
     scores = {part: each_mask(model, getattr(split, part), EVALUATED) for part in ("train", "valid", "test")}
     means = {part: nats(log_p.mean(0)) for part, log_p in scores.items()}
-    found |= {"parameters": parameters(model), **means, "lowest_train": means["train"]["mean"]}
+    found |= {"parameters": made.diagnostics.count_parameters(model), **means, "lowest_train": means["train"]["mean"]}
     found |= {"mixtures": by_size(scores["test"])}
     return {**found, "costs": -scores["test"].mean(0), "mixture_costs": -mixture(scores["test"])}
 

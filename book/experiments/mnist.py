@@ -50,7 +50,7 @@ def main() -> None:
             model.save(folder / f"mnist_{name}.safetensors")
         model.float()
         models[name] = {
-            "parameters": run.parameters(model),
+            "parameters": made.diagnostics.count_parameters(model),
             "stopped": history.stopped,
             "valid_nll": made.nll(model, split.valid)._asdict(),
             "test_nll": made.nll(model, split.test)._asdict(),

@@ -177,7 +177,7 @@ class Training(stacked.Training):
             del network["lr"], network["dropout"]
         else:
             del what["train_curve"], what["valid_curve"]
-        return network, {"setting": setting, "parameters": run.parameters(self.as_made(k)), **what}
+        return network, {"setting": setting, "parameters": made.diagnostics.count_parameters(self.as_made(k)), **what}
 
     @torch.no_grad()
     def check(self, k, costs):

@@ -72,7 +72,7 @@ def measure(config, folder, stage, direct, lr, dropout, weight_decay, seed):
         "stopped": history.stopped,
         "epochs": len(history.valid),
         "best_epoch": history.best_epoch,
-        "parameters": run.parameters(model),
+        "parameters": made.diagnostics.count_parameters(model),
         "train": scores["train"],
         "valid": scores["valid"],
         "lowest_train": scores["train"]["mean"],

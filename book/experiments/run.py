@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 
 import made
-from made.diagnostics import count_parameters as parameters
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from evidence import nested, reasons

@@ -179,7 +179,7 @@ def measure(config, folder, stage, hidden, wide_degrees, relu_output, output_bia
         "stopped": stopped,
         "epochs": len(losses),
         "best_epoch": ways[0].epoch,
-        "parameters": run.parameters(whole),
+        "parameters": made.diagnostics.count_parameters(whole),
         "dead": [round(layer.double().mean().item(), 3) for layer in whole.dead],
         "silent_at_start": round(silent_at_start, 3),
         "silent_at_end": round(silent_at_end, 3),

@@ -138,7 +138,7 @@ def test_parameters_that_a_mask_forbids_do_not_count(options):
     out = model(torch.ones(9, 4), context)
     (out * torch.arange(1.0, 5).view(4, 1)).sum().backward()
     learning = sum(int(p.grad.count_nonzero()) for p in model.parameters())
-    assert module("run").parameters(model) == learning < sum(p.numel() for p in model.parameters())
+    assert made.diagnostics.count_parameters(model) == learning < sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("direct", [True, False])
