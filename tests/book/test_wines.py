@@ -54,6 +54,20 @@ def test_what_is_known_stays_and_independent_columns_are_filled_with_their_means
 
 def test_shrinkage_is_chosen_by_the_density_of_rows_left_out(wines, rows):
     train, test = rows
-    best = wines.best_gaussian(wines.CONFIG, train)
-    assert 0 < best.chosen["shrinkage"] < 1
-    assert best.log_prob(test).mean() > wines.normal(train, "gaussian", 1.0).log_prob(test).mean()
+    best = wines.best_shrinkage(train)
+    assert 0 < best < 1
+    density = {s: wines.normal(train, "gaussian", s).log_prob(test).mean() for s in (best, 1.0)}
+    assert density[best] > density[1.0]
+
+
+def test_every_wine_is_tested_once_by_a_model_that_has_not_seen_it(wines, monkeypatch):
+    seen = []
+    learned = wines.learned
+    monkeypatch.setattr(wines, "learned", lambda train, *rest: seen.append(train) or learned(train, *rest))
+    found, stopped = wines.costs("independent")
+    assert stopped == ["exact"] * 5
+    x = wines.wines()
+    for train in seen:
+        unseen = ~(x[:, None] == train[None]).all(2).any(1)
+        assert unseen.sum() in (35, 36)
+        assert found["density"][unseen] == pytest.approx(-wines.normal(train, "independent").log_prob(x[unseen]))
