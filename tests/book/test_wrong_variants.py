@@ -9,6 +9,7 @@ all that was made so far. It must fail there, at an assertion below the comment 
 import ast
 import copy
 import re
+import symtable
 import sys
 import tomllib
 import traceback
@@ -79,27 +80,27 @@ def located(tag, right, wrong, sources, check):
 
 
 def read_and_made(source):
-    """The names that a cell reads, and those that it makes or writes into."""
-    read, made = set(), set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else made).add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.alias):
-            made.add((getattr(node, "asname", None) or node.name).partition(".")[0])
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            made |= {name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)}
-    return read, made
+    """The names that a cell reads from others, those that it makes, and those of which it changes a part."""
+    scopes = [symtable.symtable(source, "cell", "exec")]
+    for scope in scopes:
+        scopes += scope.get_children()
+    made = {name.get_name() for name in scopes[0].get_symbols() if name.is_assigned() or name.is_imported()}
+    read = {name.get_name() for scope in scopes for name in scope.get_symbols() if name.is_global()}
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)]
+    stores = [node.value for node in nodes if isinstance(node.ctx, ast.Store)]
+    changed = {name.id for node in stores for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return read - made, made, changed
 
 
 def needed(sources, cells):
-    """These cells, and the first one, and those that make what they read: most trainings are left out."""
-    found, wanted = set(), set()
+    """These cells, the first one, and those that make what they read: most trainings are left out."""
+    found, wanted = [], set()
     for cell in range(max(cells), -1, -1):
-        read, made = read_and_made(sources[cell])
-        if cell in cells or cell == 0 or made & wanted:
-            found.add(cell)
-            wanted |= read
-    return sorted(found)
+        read, made, changed = read_and_made(sources[cell])
+        if cell in cells or cell == 0 or (made | changed) & wanted:
+            found.insert(0, cell)
+            wanted = wanted - made | read
+    return found
 
 
 # ---- execution -----------------------------------------------------------------------------------------------------
