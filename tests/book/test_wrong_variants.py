@@ -1,14 +1,15 @@
 """Every check of an equation can fail: for each, wrong variants of its formula, and each turns the check red.
 
 `wrong_variants.toml` holds them: under the number of an equation, pairs of texts. The first stands exactly once in the
-code of the chapter up to the check, the second takes its place. A chapter is executed once, statement by statement;
-where a variant begins to differ, its own statements are executed up to the end of the check, on copies of all that was
-made so far. It must fail there, at an assertion below the comment `check Eq. c.n`, while the chapter itself must pass.
+code of the chapter up to the check, the second takes its place. The cells that checks need are executed once, by
+statements; where a variant begins to differ, its own statements are executed up to the end of the check, on copies of
+all that was made so far. It must fail there, at an assertion below the comment `check Eq. c.n`; the chapter must pass.
 """
 
 import ast
 import copy
 import re
+import symtable
 import sys
 import tomllib
 import traceback
@@ -78,6 +79,30 @@ def located(tag, right, wrong, sources, check):
     return Variant(tag, right, wrong, cell, statement_at(sources[cell], sources[cell].index(right)), check)
 
 
+def read_and_made(source):
+    """The names that a cell reads from others, those that it makes, and those of which it changes a part."""
+    scopes = [symtable.symtable(source, "cell", "exec")]
+    for scope in scopes:
+        scopes += scope.get_children()
+    made = {name.get_name() for name in scopes[0].get_symbols() if name.is_assigned() or name.is_imported()}
+    read = {name.get_name() for scope in scopes for name in scope.get_symbols() if name.is_global()}
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Subscript)]
+    stores = [node.value for node in nodes if isinstance(node.ctx, ast.Store)]
+    changed = {name.id for node in stores for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return read - made, made, changed
+
+
+def needed(sources, cells):
+    """These cells, the first one, and those that make what they read: most trainings are left out."""
+    found, wanted = [], set()
+    for cell in range(max(cells), -1, -1):
+        read, made, changed = read_and_made(sources[cell])
+        if cell in cells or cell == 0 or (made | changed) & wanted:
+            found.insert(0, cell)
+            wanted = wanted - made | read
+    return found
+
+
 # ---- execution -----------------------------------------------------------------------------------------------------
 
 
@@ -92,13 +117,13 @@ def copies(names):
     return found
 
 
-def complaint(variant, sources, names):
+def complaint(variant, sources, cells, names):
     """What is wrong with a variant: nothing if its check goes red, by an assertion of its own."""
     sources = [*sources]
     sources[variant.cell] = sources[variant.cell].replace(variant.right, variant.wrong)
     first, names = variant.statement, copies(names)
     try:
-        for cell in range(variant.cell, variant.check + 1):
+        for cell in (cell for cell in cells if variant.cell <= cell <= variant.check):
             for statement in statements(sources[cell], cell)[first:]:
                 exec(statement, names)
             first = 0
@@ -112,18 +137,19 @@ def complaint(variant, sources, names):
 
 
 def complaints(nb, variants):
-    """Execute a chapter up to its last check, and every variant where it begins."""
+    """Execute what the checks of a chapter need, and every variant where it begins."""
     sources = [python(cell) for cell in chapters.code_cells(nb)]
     checks = {tag: number - 1 for tag, _, number in chapters.equations(nb)}
     places = [
         located(tag, right, wrong, sources, checks[tag]) for tag in checks for right, wrong in variants.get(tag, [])
     ]
+    cells = needed(sources, {*checks.values(), *(variant.cell for variant in places)})
     names, found = {"__name__": "__main__"}, []
-    for cell in range(max(checks.values()) + 1):
+    for cell in cells:
         for index, statement in enumerate(statements(sources[cell], cell)):
             for variant in places:
                 if (variant.cell, variant.statement) == (cell, index):
-                    text = complaint(variant, sources, names)
+                    text = complaint(variant, sources, cells, names)
                     found += [f"Eq. {variant.tag}, {variant.right!r} -> {variant.wrong!r}: {text}"] if text else []
             exec(statement, names)
     return found
