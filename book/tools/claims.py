@@ -159,7 +159,7 @@ def two_certainties():
     POST,
     f"A direct connection makes a huge difference: loss {reported('keng_draft', direct=False)} without, "
     f"below {reported('keng_draft', direct=True)} with it.",
-    verdict="True of a narrow network, or of one with these slips. In a wide correct one it saves little.",
+    verdict="True of a network with these slips, or a narrow one. A correct network gains less the wider it is.",
     chapter=MYSTERY,
     heading="The mystery at its own size",
 )
@@ -173,7 +173,8 @@ def direct_connection():
 @claim(
     POST,
     "It may have been a bug that caused it.",
-    verdict="Likely, not proven: slips in degrees and output, which turn a small difference into a large one.",
+    verdict="Likely, not proven: slips in degrees and output turn a small difference into a large one. Their shares are "
+    "not settled.",
     chapter=MYSTERY,
     heading="Verdicts",
 )
@@ -212,13 +213,13 @@ def two_kinds_of_pixels():
     POST,
     "A random order gives no recognisable images.",
     verdict="No. Its sampler took the order for its inverse, which natural order hides.",
-    chapter="05_generating_samples",
-    heading="Does the order matter?",
+    chapter=MYSTERY,
+    heading="Did the random order fail?",
 )
 def random_order():
     cost = compare("mnist_many", mnist(order="random", width=500), mnist(width=500), differs=["order"])
     measured = f"random orders cost {cost} nats more, on MNIST"
-    return measured, cost.mean + 2 * cost.stderr < 5 and asserted("05_generating_samples", "Does the order matter?")
+    return measured, cost.mean + 2 * cost.stderr < 5 and asserted(MYSTERY, "Did the random order fail?")
 
 
 @claim(
