@@ -173,8 +173,8 @@ def direct_connection():
 @claim(
     POST,
     "It may have been a bug that caused it.",
-    verdict="Likely, not proven: slips in degrees and output turn a small difference into a large one. Their shares are "
-    "not settled.",
+    verdict="Likely, not proven: slips in degrees and output turn a small difference into a large one. Their shares "
+    "are not settled.",
     chapter=MYSTERY,
     heading="Verdicts",
 )
