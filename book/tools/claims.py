@@ -270,7 +270,7 @@ def sampling_time():
     deep = {"network": timings.DEEP, "batch": 100}
     loop, once = (timings.times(rival, **deep) for rival in (timings.LOOP, timings.ONCE))
     measured = (
-        f"100 images of a trained network of 2 x 500 units, one thread: {timings.sampling(**deep)['ms']:.1f} ms; a "
+        f"100 images of a trained network of 2 x 500 units, one thread: {timings.sampling(**deep)['ms']:.0f} ms; a "
     )
     measured += f"bare loop of D unmasked passes takes {loop} times as long, a sampler by hand that computes each unit "
     measured += f"once {once} times"
