@@ -1,25 +1,19 @@
 """The wines of chapter 8: MADE beside a Gaussian, regressions, naive Bayes and independent columns, on equal questions.
 
-    python book/experiments/wines.py          2 minutes when recorded, on one core
-    python book/experiments/wines.py --toy    a few seconds, into a temporary folder: only proves that it runs
+The chapter imports this. Every wine is in the test rows of one of five folds, so there is one cost per wine. The
+questions are: ``density``, the negative log-density of the whole row in nats, the grower included; ``grower``, the
+negative log-probability of the true grower given the measurements, in nats; ``wrong``, 1 where another grower is the
+most probable; ``alcohol``, the squared error of its mean given all other columns, in variances of the column; ``gaps``,
+the summed squared error of the measurements, one in five, that were hidden, given the others, in variances of their
+columns.
 
-Every wine is in the test rows of one of five folds, so there is one cost per wine; a run is one method with one
-division into folds (``seed``). The questions, each with its costs: ``density``, the negative log-density of the whole
-row in nats, the grower included; ``grower``, the negative log-probability of the true grower given the measurements, in
-nats; ``wrong``, 1 where another grower is the most probable; ``alcohol``, the squared error of its mean given all other
-columns, in variances of the column; ``gaps``, the summed squared error of the measurements, one in five, that were
-hidden, given the others, in variances of their columns.
-
-``made`` has the settings of the page. ``gaussian`` is one multivariate
-normal distribution for each grower, with a mean of its own and a common full covariance, whose shrinkage to the
-diagonal cross-validation chose on the training rows. ``regression`` is linear for alcohol and logistic for the grower;
-its penalties are chosen alike. ``naive_bayes`` has independent measurements for each grower, ``independent`` takes all
-columns as independent.
+``made`` is a ``MADEDensity``. ``gaussian`` is one multivariate normal distribution for each grower, with a mean of its
+own and a common full covariance, whose shrinkage to the diagonal cross-validation chose on the training rows.
+``regression`` is linear for alcohol and logistic for the grower; its penalties are chosen alike. ``naive_bayes`` has
+independent measurements for each grower, ``independent`` takes all columns as independent.
 """
 
 import numpy as np
-import run
-import torch
 from scipy import stats
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -29,26 +23,10 @@ from sklearn.preprocessing import StandardScaler
 
 from made.estimator import MADEDensity
 
-EXPECTED = "2 minutes"
-CONFIG = {
-    "methods": ["made", "gaussian", "regression", "naive_bayes", "independent"],
-    "made": {"hidden": [32], "n_models": 2, "epochs": 2000, "patience": 50, "schedule": "constant"},
-    "shrinkages": [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0],
-    "penalties": [round(10 ** (j / 2), 4) for j in range(-6, 9)],
-    "folds": 5,
-    "missing": 0.2,
-    "draws": 50,
-    "seeds": [0, 1, 2, 3, 4],
-}
-TOY = {
-    **CONFIG,
-    "made": {"hidden": [4], "n_models": 2, "epochs": 1},
-    "folds": 2,
-    "draws": 2,
-    "seeds": [0, 1],
-}
+SHRINKAGES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+PENALTIES = [10.0**j for j in range(-3, 5)]
+FOLDS, MISSING, DRAWS = 5, 0.2, 50
 GROWERS, ALCOHOL = 3, 1  # the grower is column 0
-QUESTIONS = ("density", "grower", "wrong", "alcohol", "gaps")
 
 
 def wines():
@@ -60,12 +38,9 @@ def wines():
 class Made:
     """A ``MADEDensity`` that answers any question."""
 
-    def __init__(self, config, train, seed):
-        self.draws = config["draws"]
-        options = {**config["made"], "kinds": {0: "categorical"}, "n_masks": None, "random_state": seed}
-        self.density = MADEDensity(**options).fit(train)
+    def __init__(self, train, settings):
+        self.density = MADEDensity(kinds={0: "categorical"}, n_masks=None, **settings).fit(train)
         self.stopped = [history.stopped for history in self.density.history_]
-        self.chosen = {"best_epoch": [history.best_epoch for history in self.density.history_]}
 
     def log_prob(self, x):
         return self.density.score_samples(x)
@@ -77,17 +52,17 @@ class Made:
         return self.density.predict(x, target=ALCOHOL)
 
     def fill(self, x):
-        return np.mean(self.density.impute(x, n_draws=self.draws), 0)
+        return np.mean(self.density.impute(x, n_draws=DRAWS), 0)
 
 
 class Normal:
     """A normal distribution for each grower, by their means and covariances, in columns of standard deviation 1."""
 
-    stopped = "exact"
+    stopped = ("exact",)
 
-    def __init__(self, train, frequencies, means, covariances, chosen):
+    def __init__(self, train, frequencies, means, covariances):
         self.shift, self.scale = train[:, 1:].mean(0), train[:, 1:].std(0)
-        self.frequencies, self.means, self.covariances, self.chosen = frequencies, means, covariances, chosen
+        self.frequencies, self.means, self.covariances = frequencies, means, covariances
 
     def log_joint(self, x):
         """Log-density of the measurements with every grower: (N, growers)."""
@@ -129,34 +104,32 @@ def normal(train, method, shrinkage=1.0):
     if method == "gaussian":
         covariance = np.cov((z - np.stack(means)[growers]).T, bias=True)
         shrunk = (1 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance))
-        covariances, chosen = [shrunk] * GROWERS, {"shrinkage": shrinkage}
+        covariances = [shrunk] * GROWERS
     else:
-        covariances, chosen = [np.diag(part.var(0)) for part in parts], {}
-    return Normal(train, np.bincount(growers) / len(train), means, covariances, chosen)
+        covariances = [np.diag(part.var(0)) for part in parts]
+    return Normal(train, np.bincount(growers) / len(train), means, covariances)
 
 
-def best_gaussian(config, train):
-    """With the shrinkage whose density is highest in cross-validation on the training rows."""
-    folds = list(KFold(config["folds"], shuffle=True, random_state=0).split(train))
+def best_shrinkage(train):
+    """The one whose density is highest in cross-validation on the training rows."""
+    folds = list(KFold(FOLDS, shuffle=True, random_state=0).split(train))
 
     def score(shrinkage):
         return np.mean([normal(train[a], "gaussian", shrinkage).log_prob(train[b]).mean() for a, b in folds])
 
-    return normal(train, "gaussian", max(config["shrinkages"], key=score))
+    return max(SHRINKAGES, key=score)
 
 
 class Regression:
     """One regression for alcohol and one for the grower; it knows no density, and takes no gaps."""
 
-    stopped = "exact"
+    stopped = ("exact",)
 
-    def __init__(self, config, train):
-        penalties = config["penalties"]
-        grid = {"C": [1 / penalty for penalty in penalties]}
-        logistic = GridSearchCV(LogisticRegression(max_iter=5000), grid, scoring="neg_log_loss", cv=config["folds"])
+    def __init__(self, train):
+        grid = {"C": [1 / penalty for penalty in PENALTIES]}
+        logistic = GridSearchCV(LogisticRegression(max_iter=5000), grid, scoring="neg_log_loss", cv=FOLDS)
         self.logistic = make_pipeline(StandardScaler(), logistic).fit(train[:, 1:], train[:, 0].astype(int))
-        self.ridge = make_pipeline(StandardScaler(), RidgeCV(penalties)).fit(self.others(train), train[:, ALCOHOL])
-        self.chosen = {"ridge": float(self.ridge[-1].alpha_), "logistic": 1 / self.logistic[-1].best_params_["C"]}
+        self.ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(self.others(train), train[:, ALCOHOL])
 
     def others(self, x):
         """All columns but alcohol, the grower as indicators."""
@@ -169,13 +142,13 @@ class Regression:
         return self.ridge.predict(self.others(x))
 
 
-def learned(config, train, method, seed):
+def learned(train, method, settings):
     """A method that has learned from the training rows."""
     if method == "made":
-        return Made(config, train, seed)
+        return Made(train, settings)
     if method == "regression":
-        return Regression(config, train)
-    return best_gaussian(config, train) if method == "gaussian" else normal(train, method)
+        return Regression(train)
+    return normal(train, method, best_shrinkage(train) if method == "gaussian" else 1.0)
 
 
 def answers(model, x, gaps, spread):
@@ -194,37 +167,15 @@ def answers(model, x, gaps, spread):
     return found
 
 
-def measure(config, folder, method, seed):
-    """Train on all folds but one, ask about that one, five times."""
+def costs(method, seed=0, **settings):
+    """The costs of every wine, for each question that the method can answer, and why its trainings ended."""
     x, random = wines(), np.random.RandomState([seed, 1])
-    gaps = random.uniform(size=x.shape) < config["missing"]
+    gaps = random.uniform(size=x.shape) < MISSING
     gaps[:, 0] = False
-    costs = {question: np.full(len(x), np.nan) for question in QUESTIONS}
-    stopped, chosen = [], []
-    for train, test in KFold(config["folds"], shuffle=True, random_state=seed).split(x):
-        model = learned(config, x[train], method, seed)
+    found, stopped = {"hidden": gaps.sum(1)}, []
+    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(x):
+        model = learned(x[train], method, settings)
+        stopped += model.stopped
         for question, values in answers(model, x[test], gaps[test], x.std(0)).items():
-            costs[question][test] = values
-        stopped += [model.stopped] if isinstance(model.stopped, str) else model.stopped
-        chosen.append(model.chosen)
-    known = {question: torch.from_numpy(values) for question, values in costs.items() if not np.isnan(values).any()}
-    return {
-        "setting": {"folds": config["folds"], "rows": len(x), "options": config.get(method, {})},
-        "stopped": stopped,
-        "chosen": chosen,
-        "gaps": int(gaps.sum()),
-        **{question: run.nats(-values) for question, values in known.items() if question != "gaps"},
-        **({"gap": round(float(known["gaps"].sum() / gaps.sum()), 4)} if "gaps" in known else {}),
-        **{f"{question}_costs": values for question, values in known.items()},
-    }
-
-
-def jobs(config, runs):
-    """The fields of every run."""
-    for method in config["methods"]:
-        yield from ({"method": method, "seed": seed} for seed in config["seeds"])
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    run.main("wines", __doc__, CONFIG, TOY, jobs, measure, EXPECTED)
+            found.setdefault(question, np.empty(len(x)))[test] = values
+    return found, stopped
