@@ -97,7 +97,10 @@ HEADINGS_1 = [title for _, title in chapters.headings(TEXTS[chapters.PATHS[0].na
 N = rf"({'|'.join(WORDS)})"
 # What is counted, the words that tell it, with the number in brackets, and what it may be.
 COUNTED = {
-    "parameters": (r"([\d,]+) (?:parameters|weights and biases)\b", {f"{n:,}" for n in counts_of_parameters()}),
+    "parameters": (
+        r"(\d[\d,]{3,}) (?:parameters|weights and biases)\b",
+        {form.format(n) for n in counts_of_parameters() for form in ("{:,}", "{}")},
+    ),
     "coverage of random degrees": (
         r"64 units(?: for 784 variables reach|, random +coverage) +([\d.]+)%",
         {coverage("random")},
