@@ -4,9 +4,9 @@
     python book/experiments/masks.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 For every data set, width and variant, the learning rate and the dropout are chosen on validation rows: from a starting
-point on a grid, the search goes on to neighbours of the best point found until none of its neighbours is better. That
-takes a seed of its own, and the test rows are not looked at. Then networks are trained with the chosen setting, one
-for each seed.
+point on a grid, the search goes on to neighbours of the best point found, for so many rounds or until none of its
+neighbours is better. That takes a seed of its own, and the test rows are not looked at. Then networks are trained with
+the chosen setting, one for each seed. Companion weights are tried at one width only.
 
 All trainings end when the validation score, of averaged weights under the first connectivity, has stopped improving.
 ``test`` is the mean cost of a row over 32 connectivities, those of training or as many of an endless list; ``costs``
@@ -41,20 +41,23 @@ VARIANTS = {
 CONFIG = {
     "variants": VARIANTS,
     "widths": [100, 500],
-    "seeds": [0, 1, 2, 3, 4],
+    "companion_widths": [100],
+    "seeds": [0, 1, 2],
     "search_seed": 100,
+    "rounds": 2,
     "grid": {"lr": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], "dropout": [0.0, 0.2, 0.5, 0.7, 0.85, 0.95]},
     "data": {
-        "mushrooms": {"start": {"lr": 1e-2, "dropout": 0.0}, "patience": 20},
-        "dna": {"start": {"lr": 1e-2, "dropout": 0.5}, "patience": 20},
-        "nips": {"start": {"lr": 1e-3, "dropout": 0.5}, "patience": 40},  # only 4 steps in an epoch
         "digits": {"start": {"lr": 1e-2, "dropout": 0.2}, "patience": 20},
+        "nips": {"start": {"lr": 1e-3, "dropout": 0.5}, "patience": 40},  # only 4 steps in an epoch
+        "dna": {"start": {"lr": 1e-2, "dropout": 0.5}, "patience": 20},
+        "mushrooms": {"start": {"lr": 1e-2, "dropout": 0.0}, "patience": 20},
     },
     "training": {"batch_size": 100, "ema": 0.995, "epochs": 5000},
 }
 TOY = {
     **CONFIG,
     "widths": [8],
+    "companion_widths": [8],
     "seeds": [0],
     "grid": {"lr": [1e-3, 1e-2], "dropout": [0.0]},
     "data": {"digits": {"start": {"lr": 1e-3, "dropout": 0.0}, "patience": 1}},
@@ -113,6 +116,8 @@ def by_size(log_p: torch.Tensor) -> list[dict]:
 def jobs(config: dict, runs: list[dict]) -> Iterator[dict]:
     """The fields of every run: of each cell those of the search, and when it is over the final ones."""
     for data, width, masks in product(config["data"], config["widths"], config["variants"].values()):
+        if masks["companions"] != "none" and width not in config["companion_widths"]:
+            continue
         cell = {"data": data, "width": width, **masks}
         points, best = search(config, runs, cell)
         for point in points:
@@ -123,16 +128,17 @@ def jobs(config: dict, runs: list[dict]) -> Iterator[dict]:
 
 def search(config: dict, runs: list[dict], cell: dict) -> tuple[list[dict], dict | None]:
     """The points of the grid that the search has asked for, and the best one if it has come to its end."""
-    points, best = [config["data"][cell["data"]]["start"]], None
-    while True:
+    points = [config["data"][cell["data"]]["start"]]
+    for remaining in range(config["rounds"], -1, -1):
         scores = [valid(runs, {"stage": "search", **cell, **point}) for point in points]
         if None in scores:
             return points, None
         best = points[scores.index(min(scores))]
-        new = [point for point in neighbours(config["grid"], best) if point not in points]
+        new = [point for point in neighbours(config["grid"], best) if point not in points] if remaining else []
         if not new:
-            return points, best
+            break
         points += new
+    return points, best
 
 
 def neighbours(grid: dict, point: dict) -> Iterator[dict]:

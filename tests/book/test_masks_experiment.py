@@ -40,7 +40,7 @@ def test_a_sum_of_companions_is_their_mean_with_a_learning_rate_n_times_larger(m
 @pytest.mark.parametrize("best", [(0.1, 0.0), (0.01, 0.5), (0.001, 0.2)])
 def test_the_search_ends_where_no_neighbour_is_better(masks, best):
     grid = {"lr": [0.001, 0.01, 0.1], "dropout": [0.0, 0.2, 0.5, 0.7]}
-    config = {"grid": grid, "data": {"d": {"start": {"lr": 0.01, "dropout": 0.2}}}}
+    config = {"grid": grid, "rounds": 9, "data": {"d": {"start": {"lr": 0.01, "dropout": 0.2}}}}
     place = lambda point: tuple(grid[name].index(point[name]) for name in grid)
     goal, runs = place(dict(zip(grid, best, strict=True))), []
     while (found := masks.search(config, runs, {"data": "d"}))[1] is None:
@@ -49,6 +49,7 @@ def test_the_search_ends_where_no_neighbour_is_better(masks, best):
                 nats = sum((a - b) ** 2 for a, b in zip(place(point), goal, strict=True))
                 runs.insert(0, {"stage": "search", "data": "d", **point, "valid": {"mean": nats}})
     points, chosen = found
+    assert len(masks.search({**config, "rounds": 1}, runs, {"data": "d"})[0]) == 5
     assert chosen == dict(zip(grid, best, strict=True))
     everywhere = list(itertools.product(range(3), range(4)))
     near = {p for p in everywhere if sum(abs(a - b) for a, b in zip(p, goal, strict=True)) <= 1}
