@@ -1,6 +1,6 @@
 """One mask or many: single passes and mixtures on four data sets, at two widths.
 
-    python book/experiments/masks.py          two hours when recorded, on one core
+    python book/experiments/masks.py          90 minutes when recorded, on one core
     python book/experiments/masks.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 For every data set, width and variant, the learning rate and the dropout are chosen on validation rows: from a starting
@@ -23,7 +23,7 @@ from run import each_mask, main, mixture, nats, select
 
 import made
 
-EXPECTED = "two hours"
+EXPECTED = "90 minutes"
 EVALUATED, SEARCHED = 32, 8  # connectivities of which the mean is taken: in the end, and while searching
 ONE = {"order": "natural", "degrees": "even", "n_masks": 1, "companions": "none"}
 ORDERS = {**ONE, "order": "random", "n_masks": 32}
