@@ -394,7 +394,7 @@ def averaging():
 @claim(
     PAPER,
     "One network can be trained for every order at once.",
-    verdict="Yes, at a price.",
+    verdict="Yes, on MNIST at a price.",
     chapter=ORDERS,
     heading="One network, any order",
 )
