@@ -105,7 +105,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
             None for what suits the number of rows.
         n_masks: 1 trains every model in one order: that of the columns if there is one model, else a random one each.
             None, or a number, trains under many orders, for rows with missing values and for questions that leave other
-            columns open. "auto" is None if X has missing values, else 1: one order fits small tables better.
+            columns open. "auto" is None if X has missing values, else 1.
         residual: every hidden layer after the first adds to the one before it.
         activation: of the hidden units, as in ``made.MADE``; None for what suits the number of rows.
         dropout: probability that a hidden unit is dropped in training; None for what suits the number of rows.
