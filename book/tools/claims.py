@@ -171,8 +171,8 @@ def two_certainties():
     POST,
     f"A direct connection makes a huge difference: loss {reported('keng_draft', direct=False)} without, "
     f"below {reported('keng_draft', direct=True)} with it.",
-    verdict="With these slips it comes back in part, in a narrow network in full. With one layer and no slip it shrinks "
-    "with the width.",
+    verdict="With these slips it comes back in part, in a narrow network in full. With one layer and no slip it "
+    "shrinks with the width.",
     chapter=MYSTERY,
     heading="The mystery at its own size",
 )

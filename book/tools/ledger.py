@@ -33,8 +33,8 @@ MODELS_HEAD = """
 
 Weights are stored in half precision, and scored as stored. All are trained on MNIST rounded to 0 and 1, by the script
 named, which holds the full recipe. They are meant for the pictures of this book; they know nothing but its digits.
-Their trainings ended at a limit of epochs, so no verdict on likelihoods rests on them; pictures and times do. Parameters
-are weights that masks let through, and biases.
+Their trainings ended at a limit of epochs, so no verdict on likelihoods rests on them; pictures and times do.
+Parameters are weights that masks let through, and biases.
 
 | file | what it is | parameters | script, seed | test NLL |
 |---|---|---|---|---|
