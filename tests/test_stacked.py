@@ -379,7 +379,7 @@ def test_many_networks_cost_what_they_cost_as_mades(study):
     for k, network in enumerate(found.networks):
         model = found.as_made(k)
         assert (
-            run.parameters(model)
+            made.diagnostics.count_parameters(model)
             == len(model.output.bias)
             + sum(int(layer.mask.sum()) for layer in model.modules() if hasattr(layer, "mask"))
             + network["width"]

@@ -302,14 +302,32 @@ def _calls(nodes):
     return {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
 
 
+def _unsettled(nodes, trainers):
+    """Calls that train, by whatever name, and whose history no `settled` gets; of an estimator, that none stands by."""
+    nodes = list(nodes)
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    last = lambda call: ast.unparse(call.func).rpartition(".")[2]
+    seen = [node for call in calls if last(call) == "settled" for node in ast.walk(call)]
+    names = {node.id for node in seen if isinstance(node, ast.Name)}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and names & set(defined_names(ast.Module([node], []))):
+            seen += ast.walk(node.value)
+    for call in (call for call in calls if last(call) in trainers and call not in seen):
+        name = ast.unparse(call.func)
+        of_a_class = re.fullmatch(r"[A-Z]\w*\.fit", name)
+        of_an_estimator = last(call) == "fit" and not re.fullmatch(r"(made\.(training\.)?)?fit", name)
+        if not of_a_class and not (of_an_estimator and names):
+            yield call
+
+
 def _trainers(nb):
-    """What trains a network: `made.fit`, and functions of the chapter that train without `settled`."""
-    found = {"made.fit", "optimizer.step"}
-    for cell in code_cells(nb):
-        for function in (node for node in parse(cell).body if isinstance(node, ast.FunctionDef)):
-            calls = _calls(ast.walk(function))
-            if calls & found and not any(call.endswith("settled") for call in calls):
-                found.add(function.name)
+    """Names of what trains a network: `fit`, `step` of an optimizer, and what the chapter makes of them unsettled."""
+    found = {"fit", "step"}
+    for node in (node for cell in code_cells(nb) for node in ast.walk(parse(cell))):
+        if isinstance(node, ast.FunctionDef) and any(_unsettled(ast.walk(node), found)):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(("lambda", "partial(made.fit")):
+            found |= set(defined_names(ast.Module([node], []))) if re.search(r"\bfit\b", ast.unparse(node)) else set()
     return found
 
 
@@ -317,9 +335,8 @@ def trainings_are_settled(nb, number):
     """A training that is ended by a limit only demonstrates; no verdict may rest on it."""
     complaints, trainers = [], _trainers(nb)
     for cell in code_cells(nb):
-        calls = _calls(_statements(parse(cell)))
-        trains, demonstrates = bool(calls & trainers), "demonstration" in tags(cell)
-        if trains and not demonstrates and not any(call.endswith("settled") for call in calls):
+        trains, demonstrates = any(_unsettled(_statements(parse(cell)), trainers)), "demonstration" in tags(cell)
+        if trains and not demonstrates:
             complaints.append(f"{_where(nb, cell)}: trains: use evidence.settled, or tag the cell 'demonstration'")
         if demonstrates and not trains:
             complaints.append(f"{_where(nb, cell)}: is tagged 'demonstration' but trains nothing")
@@ -328,11 +345,14 @@ def trainings_are_settled(nb, number):
 
 def results_are_read_as_evidence(nb, number):
     """What reads a result file by itself does not see how the runs ended."""
-    reads = re.compile(r"\bjson\.loads?\(|results/[\w{}]+\.json")
+    reads = re.compile(
+        r"\bjson\.loads?\(|results/[\w{}]+\.json|import json as|from json import|RESULTS\b|\b_rows\("
+        r"|[\"']results[\"']|read_(?:json|csv)\(|pickle\.load|\bresult\([^)]*\)\[[\"'](?:runs|rows)[\"']\]"
+    )
     return [
         f"{_where(nb, cell)}: reads a result file by itself: use evidence.py, or results.py where nothing was trained"
         for cell in code_cells(nb)
-        if reads.search(cell.source)
+        if reads.search(cell.source.replace('result("reported")', ""))
     ]
 
 
@@ -342,7 +362,9 @@ def unsettled_is_said(nb, number):
     for section in chapters.sections(nb):
         text = section.text if section.level <= 2 else text + section.text
         for _, cell in section.code:
-            if "unsettled" in _calls(ast.walk(parse(cell))) and "not settled" not in text.lower():
+            used = (ast.unparse(node) for node in ast.walk(parse(cell)) if isinstance(node, (ast.Name, ast.Attribute)))
+            used = {name.rpartition(".")[2] for name in used}
+            if "unsettled" in used and "not settled" not in text.lower():
                 complaints.append(f"{_where(nb, cell)}: reads unsettled runs, the section does not say 'not settled'")
     return complaints
 
@@ -356,6 +378,21 @@ def compared_scores(tree):
     comparisons = (node for node in ast.walk(tree) if isinstance(node, ast.Compare))
     numbers = (node for comparison in comparisons for node in ast.walk(comparison) if isinstance(node, ast.Attribute))
     return sorted({node.lineno for node in numbers if node.attr == "nats"})
+
+
+def bare_means(tree):
+    """Lines that compare a mean, of a difference or of a row, without its error.
+
+    >>> bare_means(ast.parse("a.mean > b.mean + 2 * b.stderr"))
+    [1]
+    """
+    found = set()
+    for node in (node for node in ast.walk(tree) if isinstance(node, ast.Compare)):
+        text = ast.unparse(node)
+        means = re.findall(r"([\w.]+)\.mean\b(?!\()", text)
+        if "['mean']" in text or any(f"{name}.stderr" not in text for name in means):
+            found.add(node.lineno)
+    return sorted(found)
 
 
 def scores_are_not_compared(nb, number):

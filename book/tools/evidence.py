@@ -12,9 +12,9 @@ import numpy
 import results
 from results import result, select
 
-# What ends a training that has not ended by itself. Others end by "patience", or by a "schedule" whose length the
-# validation rows chose, or are "exact": nothing is trained.
-LIMITS = ("epochs", "budget", "interrupted", "not finite", None)
+# How a training ends by itself: "patience", by a "schedule" whose length the validation rows chose, when it has
+# "converged", or "exact", as nothing is trained. Whatever else ended it ("epochs", "budget", ...) was a limit.
+ENDS = ("patience", "schedule", "converged", "exact")
 
 
 class NotCarried(ValueError):
@@ -42,7 +42,7 @@ def require_ended(rows):
     """The rows; NotCarried where one does not say why its training ended, or says that a limit ended it."""
     for row in rows:
         why = list(reasons(row))
-        bad = [reason for reason in why if reason in LIMITS]
+        bad = [reason for reason in why if reason not in ENDS]
         if not why or bad:
             name = {key: value for key, value in row.items() if not isinstance(value, (dict, list, float))}
             said = f"ended by {bad[0]!r}" if bad and bad[0] else "does not say why it ended"
@@ -99,7 +99,7 @@ class Score(NamedTuple("Score", [("nats", float), ("stderr", float), ("seeds", i
     def _refuse(self, other):
         raise NotCarried("scores are not compared by themselves: use compare, which knows the paired error")
 
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __sub__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __sub__ = _refuse
     __hash__ = None
 
 
@@ -107,8 +107,12 @@ def score(name, /, which="test", **fields):
     """Mean of a score over all runs with these fields, which are to differ in their seeds only."""
     found = runs(name, **fields)
     _one_per_seed(name, found)
+    settings = [{**(row.get("setting") or {}), "seed": 0} for row in found]
+    if mixed := {key for one in settings for key in one.keys() | settings[0] if one.get(key) != settings[0].get(key)}:
+        raise NotCarried(f"{name}: runs of one side differ in more than their seeds: {', '.join(sorted(mixed))}")
     means, errors = ([row[which][part] for row in found] for part in ("mean", "stderr"))
-    return Score(float(numpy.mean(means)), float(numpy.mean(errors)), len(found))
+    over_seeds = numpy.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0.0
+    return Score(float(numpy.mean(means)), math.hypot(numpy.mean(errors), over_seeds), len(found))
 
 
 class Difference(NamedTuple):
@@ -173,7 +177,15 @@ def compare(name, first, second, *, differs, contains=False, costs="costs", **sa
         raise NotCarried(f"{name}: {first} and {second} differ in more than is named: {unnamed}")
     if contains:
         _require_nested([[side[seed] for seed in seeds] for side in sides])
+    for told in result(name).get("violations", ()):
+        for pair in (sides, sides[::-1]):
+            kinds = zip((told["smaller"], told["larger"]), pair, strict=True)
+            if all(select(side.values(), **fields) for fields, side in kinds):
+                raise NotCarried(f"{name}: the network that contains the other is worse on training rows: {told}")
     of_rows = [[costs_of(name, side[seed], which) for seed in seeds] for side, which in zip(sides, costs, strict=True)]
+    for side in of_rows:
+        if len({one.tobytes() for one in side}) < len(side):
+            raise NotCarried(f"{name}: two seeds have the same costs: the seed changed nothing, so they are one")
     return paired(*of_rows, found)
 
 
@@ -186,6 +198,8 @@ def paired(first, second, differs=()):
     '2.33 ± 0.33 (one seed)'
     """
     d = numpy.stack([numpy.asarray(a, float) - numpy.asarray(b, float) for a, b in zip(first, second, strict=True)])
+    if any(numpy.shape(a) != numpy.shape(b) for a, b in zip(first, second, strict=True)):
+        raise NotCarried("costs of other rows, or of another number of them, are not paired")
     over_rows = d.mean(0).std(ddof=1) / math.sqrt(d.shape[1])
     over_seeds = d.mean(1).std(ddof=1) / math.sqrt(len(d)) if len(d) > 1 else 0.0
     means = tuple(round(float(mean), 4) for mean in d.mean(1))
@@ -257,6 +271,9 @@ def _stored(name):
 def costs_of(name, row, which="costs"):
     """What every test row cost in a run, in nats, as float64."""
     try:
-        return _stored(name)[f"{which}_{row['run']}"].astype(numpy.float64)
+        found = _stored(name)[f"{which}_{row['run']}"].astype(numpy.float64)
     except KeyError:
         raise NotCarried(f"{name}: a run has no {which} of its test rows, so no paired error") from None
+    if not numpy.isfinite(found).all():
+        raise NotCarried(f"{name}: {which} of a run are not finite, or too large for the file")
+    return found

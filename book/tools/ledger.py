@@ -19,9 +19,10 @@ CLAIMS_HEAD = """
 What was claimed, and what we measured. `book/tools/ledger.py` writes this page from the result files, so no measured
 number was typed. Numbers are mean negative log-likelihoods of test rows in nats, where nothing else is said. A
 difference stands with its error, that of paired rows and that of seeds together; a verdict on who is better needs twice
-that error, and seeds that agree. All networks were trained until the validation score stopped improving; a verdict on
-others begins "Not settled". *The post* is Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015);
-see [references](references.md).
+that error, and seeds that agree. From two or three seeds that error is a rough one itself; how many there were stands
+beside it. All networks were trained until the validation score stopped improving; a verdict on others begins "Not
+settled". *The post* is Keng (2017), finished and unfinished; *the paper* is Germain et al. (2015); see
+[references](references.md).
 
 ## Claims
 

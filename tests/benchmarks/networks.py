@@ -1,10 +1,14 @@
 """The trained networks that the benchmarks sample: two that ship with the book, and a deeper one, trained here."""
 
 import json
+import sys
 from functools import cache
+from pathlib import Path
 
-import run
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "book" / "experiments"))
+import run
 from results import RESULTS
 
 import made

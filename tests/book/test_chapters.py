@@ -221,3 +221,47 @@ def test_an_author_is_told_what_is_missing(capsys, tmp_path):
     nbformat.write(nb, tmp_path / "03_more.ipynb")
     assert checks.main([str(tmp_path / "03_more.ipynb")]) == 1
     assert "03_more.ipynb: no cell has an output" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from made import fit\n_ = fit(model, x)",
+        "_ = made.training.fit(model, x)",
+        "estimator.fit(x)",
+        "for x in y:\n    opt.step()",
+        "class T:\n    def go(self):\n        made.fit(m, x)\n\nT().go()",
+        "train = partial(made.fit, model)\ntrain(x)",
+        "a = made.fit(m, x)\nb = made.fit(n, x)\nsettled(b)",  # another history
+        "def train(x):\n    settled(made.fit(a, x))\n    made.fit(b, x)\n\ntrain(x)",
+        "made.fit(m, x)\nrows = unsettled('direct')",
+    ],
+)
+def test_a_training_by_any_other_name_is_one(source):
+    nb = good_chapter()
+    append("code", source)(nb)
+    assert checks.trainings_are_settled(nb, 3)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'd = load((Path("results") / "direct.json").open())',
+        "import json as j\nd = j.loads(p.read_text())",
+        "from json import load\nd = load(open(p))",
+        'd = pandas.read_json(RESULTS / "direct.json")',
+        'rows = result("mnist_many")["runs"]',
+        'rows = evidence._rows("direct", {})',
+    ],
+)
+def test_a_result_file_is_read_as_evidence_however_it_is_read(source):
+    nb = good_chapter()
+    append("code", source)(nb)
+    assert checks.results_are_read_as_evidence(nb, 3)
+
+
+@pytest.mark.parametrize("source", ['evidence.unsettled("direct")', 'read = {"a": unsettled}'])
+def test_unsettled_is_said_however_it_is_called(source):
+    nb = good_chapter()
+    append("code", source)(nb)
+    assert checks.unsettled_is_said(nb, 3)

@@ -64,7 +64,9 @@ def test_the_mean_and_the_error_are_those_of_paired_rows(folder):
     assert found.stderr < unpaired / 3  # that is what pairing is for
 
 
-@pytest.mark.parametrize("reason", ["epochs", "budget", "interrupted", "not finite", None])
+@pytest.mark.parametrize(
+    "reason", ["epochs", "budget", "interrupted", "not finite", None, "time", "max_epochs", "epoch 7 ended in nan"]
+)
 def test_a_run_that_a_limit_ended_is_refused(folder, reason):
     plant(folder, stopped=reason)
     with pytest.raises(evidence.NotCarried, match="ended"):
@@ -138,7 +140,9 @@ def test_without_costs_of_rows_there_is_no_paired_error(folder):
         compare()
 
 
-@pytest.mark.parametrize("operation", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.sub])
+@pytest.mark.parametrize(
+    "operation", [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne, operator.sub]
+)
 def test_scores_are_not_compared_by_themselves(folder, operation):
     plant(folder)
     first, second = (evidence.score("trial", hidden=hidden) for hidden in ([8], [32]))
@@ -171,3 +175,58 @@ def test_scores_on_other_rows_have_both_errors():
     first, second = evidence.Score(80.0, 0.3, 2), evidence.Score(81.0, 0.4, 2)
     assert evidence.against(first, second) == (1.0, pytest.approx(0.5), (1.0, 1.0), ("rows",))
     assert (evidence.against(first, second).sign, evidence.against(first, 81.0).sign) == (0, 1)
+
+
+@pytest.mark.parametrize("cost", [math.nan, math.inf, 70000.0])
+def test_costs_that_are_not_finite_are_refused(folder, cost):
+    costs = plant(folder)
+    costs["costs_4"][0] = cost
+    with numpy.errstate(over="ignore"):
+        numpy.savez(folder / "trial_rows.npz", **{key: value.astype(numpy.float16) for key, value in costs.items()})
+    forget()
+    with pytest.raises(evidence.NotCarried, match="not finite"):
+        compare()
+
+
+def test_costs_of_other_rows_are_not_paired(folder):
+    with pytest.raises(evidence.NotCarried, match="are not paired"):
+        evidence.paired([[1.0, 2.0, 3.0]], [[1.0]])
+
+
+def test_a_seed_that_changed_nothing_does_not_count_twice(folder):
+    costs = plant(folder)
+    costs["costs_1"], costs["costs_4"] = costs["costs_0"], costs["costs_3"]
+    numpy.savez(folder / "trial_rows.npz", **costs)
+    forget()
+    with pytest.raises(evidence.NotCarried, match="the same costs"):
+        compare()
+
+
+def test_a_violation_that_the_file_reports_is_seen(folder):
+    plant(folder)
+    document = json.loads((folder / "trial.json").read_text())
+    violation = {"smaller": {"hidden": [8]}, "larger": {"hidden": [32]}, "worse_by": 1.0}
+    (folder / "trial.json").write_text(json.dumps({**document, "violations": [violation]}))
+    forget()
+    with pytest.raises(evidence.NotCarried, match="worse on training rows"):
+        compare()  # which does not say contains=True
+    with pytest.raises(evidence.NotCarried, match="worse on training rows"):
+        evidence.compare("trial", {"hidden": [32]}, {"hidden": [8]}, differs=["hidden"])
+
+
+def test_runs_of_one_side_differ_in_their_seeds_only(folder):
+    plant(folder)
+    document = json.loads((folder / "trial.json").read_text())
+    for row in document["runs"][2::3]:  # both sides alike: no pair differs in it
+        row["setting"]["lr"] = 0.1
+    (folder / "trial.json").write_text(json.dumps(document))
+    forget()
+    with pytest.raises(evidence.NotCarried, match="more than their seeds: lr"):
+        evidence.score("trial", hidden=[8])
+
+
+def test_the_error_of_a_score_is_that_of_seeds_too(folder):
+    plant(folder, test={"mean": 26.0, "stderr": 0.5})  # the others score 20
+    found = evidence.score("trial", hidden=[32])
+    assert found.stderr == pytest.approx(math.hypot(0.5, stats.sem([20, 20, 26])))
+    assert evidence.against(found, 24.0).sign == 0

@@ -130,9 +130,21 @@ def test_a_claim_whose_sign_is_not_carried_by_its_paired_error_is_refused(plant,
 def test_claims_compare_no_scores_and_read_trainings_as_evidence():
     tree = ast.parse(inspect.getsource(claims))
     assert checks.compared_scores(tree) == []
+    assert checks.bare_means(tree) == []
+    module_level = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    at_import = [call for node in module_level for call in ast.walk(node) if isinstance(call, ast.Call)]
+    assert not [call for call in at_import if ast.unparse(call.func).endswith(("unsettled", "runs"))]
     read = [
-        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "result"
+        node.args[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("result")
     ]
     assert {ast.unparse(argument) for argument in read} <= {
         "'wide'"
     }  # its mixtures; their networks are asked for first
+
+
+@pytest.mark.parametrize("source", ["a.mean > b.mean", "a.mean < 3", "x['test']['mean'] < y['test']['mean']"])
+def test_a_mean_is_compared_with_its_error(source):
+    assert checks.bare_means(ast.parse(source)) == [1]
+    assert checks.bare_means(ast.parse("a.mean - 2 * a.stderr > b.mean + 2 * b.stderr")) == []

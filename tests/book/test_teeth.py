@@ -25,6 +25,7 @@ def pytest_in(folder, *arguments, **environment):
 
 def nbval(nb, folder, **environment):
     (folder / "results").mkdir()  # the first cell takes the folder for a whole book and fetches none
+    (folder / "tools").symlink_to(chapters.BOOK / "tools")
     nbformat.write(nb, folder / "excerpt.ipynb")
     return pytest_in(folder, *NBVAL, "excerpt.ipynb", **environment)
 
