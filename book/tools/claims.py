@@ -219,7 +219,9 @@ def best_of_the_post():
 )
 def two_kinds_of_pixels():
     rounded, drawn = best("rounded"), best("drawn")
-    return f"one network: rounded {rounded:.1f}, drawn at random {drawn:.1f}", against(rounded, drawn).sign == 1
+    return f"one network, one seed: rounded {rounded:.1f}, drawn at random {drawn:.1f}", against(
+        rounded, drawn
+    ).sign == 1
 
 
 @claim(
@@ -345,7 +347,9 @@ def degrees():
 def binarized_mnist():
     one, many = best("drawn"), ensemble("drawn")
     lower = against(one, table("binarized_mnist", "one mask")), against(many, table("binarized_mnist", "many masks"))
-    measured = f"{one:.1f} with one mask, {many:.1f} as a mixture of sixteen networks (another draw of the same pixels)"
+    measured = (
+        f"{one:.1f} with one mask, {many:.1f} as a mixture of sixteen networks (one seed, another draw of the pixels)"
+    )
     return measured, all(difference.sign == 1 for difference in lower)
 
 
