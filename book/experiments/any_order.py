@@ -57,8 +57,8 @@ def main() -> None:
     found = {"parameters": made.diagnostics.count_parameters(model), **evaluate(model, split.test)}
     print(found["test_single"], found["test_mixture"])
     seconds = time.process_time() - started  # of work, whatever else the machine has to do
-    curve = curves["valid"]
-    print(run.write("any_order", config, time.time() - seconds, folder, **found, valid_curve=curve))
+    found |= {"stopped": curves["stopped"], "valid_curve": curves["valid"]}
+    print(run.write("any_order", config, time.time() - seconds, folder, **found))
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ def checkpoint(folder: Path, *what: object) -> dict:
 def train_in_phases(
     config: dict, folder: Path, split: made.data.Split, setting: dict, order: dict
 ) -> tuple[made.MADE, dict]:
-    """Train a MADE by all phases of ``config``; the network, and its training and validation curves.
+    """Train a MADE by all phases of ``config``; the network, its curves, and why its last training ended.
 
     Every phase has its own checkpoint. So a run that is interrupted goes on where it was, and one that is done already
     is read.
@@ -236,4 +236,4 @@ def train_in_phases(
         for name, curve in curves.items():
             curve += [round(loss, 2) for loss in getattr(history, name)]
         print(setting, order, phase, curves["valid"][-1], flush=True)
-    return model, curves
+    return model, {**curves, "stopped": history.stopped}
