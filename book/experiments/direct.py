@@ -45,23 +45,8 @@ def measure(config, folder, stage, hidden, direct, lr, dropout, weight_decay, se
     limits = {key: config[key] for key in ("batch_size", "patience", "epochs")}
     options = {"lr": lr, "weight_decay": weight_decay, **limits}
     history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
-    with torch.no_grad():
-        log_p = {name: model.log_prob(getattr(split, name)).double() for name in ("train", "valid", "test")}
-    scores = {name: run.nats(values) for name, values in log_p.items()}
-    found = {
-        "setting": {"data": config["data"], "train_rows": len(split.train), **limits},
-        "stopped": history.stopped,
-        "epochs": len(history.valid),
-        "best_epoch": history.best_epoch,
-        "parameters": made.diagnostics.count_parameters(model),
-        "train": scores["train"],
-        "valid": scores["valid"],
-        "lowest_train": round(min(*history.train, scores["train"]["mean"]), 3),
-    }
-    if stage == "search":
-        return found
-    curves = {f"{name}_curve": [round(loss, 2) for loss in getattr(history, name)] for name in ("train", "valid")}
-    return {**found, "test": scores["test"], **curves, "costs": -log_p["test"]}
+    found, final = run.trained(model, history, split, {"data": config["data"], **limits})
+    return found if stage == "search" else {**found, **final}
 
 
 def networks(config):

@@ -86,34 +86,20 @@ def likelihood(config, sees, says):
 def rows(config):
     """Levels of the training, validation and test digits."""
     split = made.data.load(config["data"], binarize=None)
-    return [((config["levels"] - 1) * part).round() for part in (split.train, split.valid, split.test)]
+    levels = (((config["levels"] - 1) * part).round() for part in (split.train, split.valid, split.test))
+    return made.data.Split(*levels)
 
 
 def measure(config, folder, stage, sees, says, lr, dropout, seed):
     """Train and score one network."""
-    train, valid, test = rows(config)
+    split = rows(config)
     kind = likelihood(config, sees, says)
     model = made.MADE(64, config["hidden"], likelihood=kind, direct=False, dropout=dropout, seed=seed)
-    model.start(train)
+    model.start(split.train)
     limits = {key: config[key] for key in ("batch_size", "patience", "epochs")}
-    history = made.fit(model, train, valid, lr=lr, seed=seed, progress=False, **limits)
-    with torch.no_grad():
-        log_p = {name: model.log_prob(x).double() for name, x in (("train", train), ("valid", valid), ("test", test))}
-    scores = {name: run.nats(values) for name, values in log_p.items()}
-    found = {
-        "setting": {"hidden": config["hidden"], "train_rows": len(train), **limits},
-        "stopped": history.stopped,
-        "epochs": len(history.valid),
-        "best_epoch": history.best_epoch,
-        "parameters": made.diagnostics.count_parameters(model),
-        "train": scores["train"],
-        "valid": scores["valid"],
-        "lowest_train": round(min(*history.train, scores["train"]["mean"]), 3),
-    }
-    if stage == "search":
-        return found
-    curves = {f"{name}_curve": [round(loss, 2) for loss in getattr(history, name)] for name in ("train", "valid")}
-    return {**found, "test": scores["test"], **curves, "costs": -log_p["test"]}
+    history = made.fit(model, split.train, split.valid, lr=lr, seed=seed, progress=False, **limits)
+    found, final = run.trained(model, history, split, {"hidden": config["hidden"], **limits})
+    return found if stage == "search" else {**found, **final}
 
 
 def jobs(config, runs):

@@ -64,20 +64,8 @@ def measure(config, folder, stage, direct, lr, dropout, weight_decay, seed):
     model = build(config, split.train.shape[1], direct, dropout, seed)
     options = {"lr": lr, "weight_decay": weight_decay, **config["training"]}
     history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
-    with torch.no_grad():
-        log_p = {name: model.log_prob(getattr(split, name)).double() for name in ("train", "valid", "test")}
-    scores = {name: run.nats(values) for name, values in log_p.items()}
-    found = {
-        "setting": {**config["training"], "train_rows": len(split.train)},
-        "stopped": history.stopped,
-        "epochs": len(history.valid),
-        "best_epoch": history.best_epoch,
-        "parameters": made.diagnostics.count_parameters(model),
-        "train": scores["train"],
-        "valid": scores["valid"],
-        "lowest_train": scores["train"]["mean"],
-    }
-    return found if stage == "search" else {**found, "test": scores["test"], "costs": -log_p["test"]}
+    found, final = run.trained(model, history, split, config["training"])
+    return found if stage == "search" else {**found, **final}
 
 
 def jobs(config, runs):

@@ -161,19 +161,26 @@ def each(work: Callable[[dict], dict], todo: list[dict], workers: int, end: floa
                 yield running.pop(done), done.result()
 
 
-def keep_costs(path: Path, row: dict, rows: list[dict]) -> dict:
-    """The row without its tensors, which are added to the file under the number of the run."""
+def without_costs(row: dict, rows: list[dict]) -> tuple[dict, dict]:
+    """The row with a number of its own instead of its tensors, and these as arrays, named after the number."""
     costs = {name: row.pop(name) for name in list(row) if name.endswith("costs")}
     if not costs:
-        return row
+        return row, {}
     number = 1 + max((other.get("run", -1) for other in rows), default=-1)
-    kept = {}
-    if rows and path.exists():
-        with numpy.load(path) as stored:
-            kept = dict(stored)
-    kept |= {f"{name}_{number}": numpy.asarray(values, numpy.float16) for name, values in costs.items()}
-    numpy.savez_compressed(path, **kept)
-    return {**row, "run": number}
+    arrays = {f"{name}_{number}": numpy.asarray(values, numpy.float16) for name, values in costs.items()}
+    return {**row, "run": number}, arrays
+
+
+def keep_costs(path: Path, row: dict, rows: list[dict]) -> dict:
+    """The row without its tensors, which are added to the file under the number of the run."""
+    row, arrays = without_costs(row, rows)
+    if arrays:
+        kept = {}
+        if rows and path.exists():
+            with numpy.load(path) as stored:
+                kept = dict(stored)
+        numpy.savez_compressed(path, **kept, **arrays)
+    return row
 
 
 def write_runs(name: str, config: dict, seconds: float, folder: Path, rows: list[dict], contains) -> None:
@@ -237,3 +244,22 @@ def train_in_phases(
             curve += [round(loss, 2) for loss in getattr(history, name)]
         print(setting, order, phase, curves["valid"][-1], flush=True)
     return model, {**curves, "stopped": history.stopped}
+
+
+def trained(model: made.MADE, history: made.History, split: made.data.Split, setting: dict) -> tuple[dict, dict]:
+    """What a row says of a network that was trained; and what it adds where test rows count, not in a search."""
+    with torch.no_grad():
+        log_p = {name: model.log_prob(getattr(split, name)).double() for name in ("train", "valid", "test")}
+    scores = {name: nats(values) for name, values in log_p.items()}
+    found = {
+        "setting": {**setting, "train_rows": len(split.train)},
+        "stopped": history.stopped,
+        "epochs": len(history.valid),
+        "best_epoch": history.best_epoch,
+        "parameters": made.diagnostics.count_parameters(model),
+        "train": scores["train"],
+        "valid": scores["valid"],
+        "lowest_train": round(min(*history.train, scores["train"]["mean"]), 3),
+    }
+    curves = {f"{name}_curve": [round(loss, 2) for loss in getattr(history, name)] for name in ("train", "valid")}
+    return found, {"test": scores["test"], **curves, "costs": -log_p["test"]}

@@ -475,11 +475,9 @@ class Record:
         self.runs = [row for row in self.runs if not any(row.items() >= fields.items() for fields in old)]
         new = []
         for fields, what in found:
-            row = run.as_row(fields, what)
-            costs = {name: row.pop(name) for name in list(row) if name.endswith("costs")}
-            number = 1 + max((other.get("run", -1) for other in self.runs + new), default=-1)
-            self.arrays |= {f"{name}_{number}": values.half().numpy() for name, values in costs.items()}
-            new.append({**row, "run": number} if costs else row)
+            row, arrays = run.without_costs(run.as_row(fields, what), self.runs + new)
+            self.arrays |= arrays
+            new.append(row)
         self.runs += new
         kept = {str(row["run"]) for row in self.runs if "run" in row}
         self.arrays = {name: array for name, array in self.arrays.items() if name.split("_")[-1] in kept}

@@ -297,11 +297,6 @@ def _statements(tree):
         todo.extend(ast.iter_child_nodes(node))
 
 
-def _calls(nodes):
-    """Names of all that is called."""
-    return {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
-
-
 def _unsettled(nodes, trainers):
     """Calls that train, by whatever name, and whose history no `settled` gets; of an estimator, that none stands by."""
     nodes = list(nodes)

@@ -103,6 +103,15 @@ class Score(NamedTuple("Score", [("nats", float), ("stderr", float), ("seeds", i
     __hash__ = None
 
 
+def error_of_mean(values):
+    """The standard error of the mean of independent values; 0 where there is one value, which tells nothing of it.
+
+    >>> error_of_mean([1.0, 3.0]), error_of_mean([5.0])
+    (1.0, 0.0)
+    """
+    return float(numpy.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+
+
 def score(name, /, which="test", **fields):
     """Mean of a score over all runs with these fields, which are to differ in their seeds only."""
     found = runs(name, **fields)
@@ -111,8 +120,7 @@ def score(name, /, which="test", **fields):
     if mixed := {key for one in settings for key in one.keys() | settings[0] if one.get(key) != settings[0].get(key)}:
         raise NotCarried(f"{name}: runs of one side differ in more than their seeds: {', '.join(sorted(mixed))}")
     means, errors = ([row[which][part] for row in found] for part in ("mean", "stderr"))
-    over_seeds = numpy.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0.0
-    return Score(float(numpy.mean(means)), math.hypot(numpy.mean(errors), over_seeds), len(found))
+    return Score(float(numpy.mean(means)), math.hypot(numpy.mean(errors), error_of_mean(means)), len(found))
 
 
 class Difference(NamedTuple):
@@ -200,8 +208,7 @@ def paired(first, second, differs=()):
     d = numpy.stack([numpy.asarray(a, float) - numpy.asarray(b, float) for a, b in zip(first, second, strict=True)])
     if any(numpy.shape(a) != numpy.shape(b) for a, b in zip(first, second, strict=True)):
         raise NotCarried("costs of other rows, or of another number of them, are not paired")
-    over_rows = d.mean(0).std(ddof=1) / math.sqrt(d.shape[1])
-    over_seeds = d.mean(1).std(ddof=1) / math.sqrt(len(d)) if len(d) > 1 else 0.0
+    over_rows, over_seeds = error_of_mean(d.mean(0)), error_of_mean(d.mean(1))
     means = tuple(round(float(mean), 4) for mean in d.mean(1))
     return Difference(float(d.mean()), float(math.hypot(over_rows, over_seeds)), means, differs)
 
@@ -226,8 +233,7 @@ def recorded(rows, *path):
         found = [part[key] for part in found]
     means = tuple(part["mean"] for part in found)
     over_rows = numpy.mean([part["stderr"] for part in found])
-    over_seeds = numpy.std(means, ddof=1) / math.sqrt(len(means)) if len(means) > 1 else 0.0
-    return Difference(float(numpy.mean(means)), math.hypot(over_rows, over_seeds), means)
+    return Difference(float(numpy.mean(means)), math.hypot(over_rows, error_of_mean(means)), means)
 
 
 def _one_per_seed(name, found):
@@ -252,8 +258,7 @@ def _differing(sides, seeds):
 def nested(smaller, larger):
     """How much worse on training rows the networks are that contain the others, in nats; a Difference over seeds."""
     d = numpy.array([b["lowest_train"] - a["lowest_train"] for a, b in zip(smaller, larger, strict=True)])
-    stderr = d.std(ddof=1) / math.sqrt(len(d)) if len(d) > 1 else 0.0
-    return Difference(float(d.mean()), float(stderr), tuple(d.tolist()))
+    return Difference(float(d.mean()), error_of_mean(d), tuple(d.tolist()))
 
 
 def _require_nested(sides):
