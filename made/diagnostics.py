@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from made.foreign import MAX_STATES, RARE, Foreign, Report, every_row, unless
 from made.layers import MaskedLinear, evaluation_view
 from made.masks import degrees_from_order
 
@@ -25,13 +26,12 @@ __all__ = [
     "flip_dependencies",
     "jacobian_dependencies",
     "positive_copy",
+    "report",
     "states",
     "structural_dependencies",
     "total_probability",
     "violations",
 ]
-
-MAX_STATES = 2**20
 
 
 def structural_dependencies(model: MADE) -> Tensor:
@@ -216,7 +216,7 @@ def states(model: MADE | Average) -> Tensor:
     sizes = [likelihood.select([i]).n_states or 0 for i in range(n_features)]  # the support is finite: never 0
     if math.prod(sizes) > MAX_STATES:
         raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
-    rows = torch.cartesian_prod(*[torch.arange(size, device="cpu") for size in sizes]).reshape(-1, n_features)
+    rows = every_row([torch.arange(size, device="cpu") for size in sizes])
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
 
@@ -243,3 +243,44 @@ def total_probability(model: MADE | Average, context: Tensor | None = None) -> f
         probe = evaluation_view(model)
         parts = [probe.log_prob(rows, *given).double().exp().sum() for rows in states(model).split(2**14)]
     return float(torch.stack(parts).sum())
+
+
+def report(
+    outputs: Callable[..., Tensor],
+    order: Sequence[int] | Tensor,
+    *,
+    log_prob: Callable[[Tensor], Tensor] | None = None,
+    sample: Callable[[int, torch.Generator], Tensor] | None = None,
+    values: Any = (0.0, 1.0),
+    context: Tensor | None = None,
+    rows: Tensor | None = None,
+    entropy: float | None = None,
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Report:
+    """Six tests of any autoregressive model, of which nothing is known but that it can be called.
+
+    Example:
+        >>> import made
+        >>> model = made.MADE(3, order=torch.tensor([1, 2, 0]))
+        >>> draw = lambda n, generator: model.sample(n, generator=generator)
+        >>> print(report(model, [1, 2, 0], log_prob=model.log_prob, sample=draw))
+        slopes   passed   no output has a slope along itself or later ones
+        flips    passed   nor does it change with them
+        total    passed   the total probability is 1.000000
+        entropy  not run  needs rows of a source, and its entropy
+        sampler  passed   16384 rows drawn: chi-squared ... p = ...
+        hearing  passed   every output hears all earlier variables
+    """
+    model = Foreign(outputs, order, log_prob, sample, values, context, rows, entropy, seed, dtype, device)
+    return model.examine(
+        slopes=lambda: unless(
+            violations(model.slopes, model.order), "no output has a slope along itself or later ones"
+        ),
+        flips=lambda: unless(model.unsteady or violations(model.flips, model.order), "nor does it change with them"),
+        total=lambda: (abs(model.total - 1) <= model.tolerance, f"the total probability is {model.total:.6f}"),
+        entropy=lambda: (model.cost >= model.entropy - model.slack, model.said_of_cost),
+        sampler=lambda: (model.frequencies.p_value >= RARE, model.said_of_draws),
+        hearing=lambda: unless(model.deaf, "every output hears all earlier variables"),
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import html
 import inspect
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +38,7 @@ __all__ = [
     "matrix",
     "network",
     "source",
+    "table",
 ]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c8c8c"  # colour-blind safe
@@ -96,6 +99,58 @@ def _first_lines(text: str) -> str:
         if last - first > 1:
             lines[first:last] = [lines[first].rstrip() + '"""']
     return "\n".join(lines)
+
+
+def table(columns: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> Any:
+    """Rows as an HTML table; in a notebook, the last line of a cell, or handed to ``display``.
+
+    The first cell of a row names it. Columns of numbers are set to the right. Text is shown as it is, so ``<`` is safe.
+
+    Args:
+        columns: titles, one for each column.
+        rows: cells, as many in each row as there are titles.
+        caption: what the table shows, in a sentence.
+
+    Raises:
+        ValueError: a row has not as many cells as there are titles.
+
+    Example:
+        >>> print(table(["network", "nats"], [["MADE", 17.3]], "Cost of a digit").data)
+        <table class="results">
+        <caption>Cost of a digit</caption>
+        <thead><tr><th scope="col">network</th><th scope="col" style="text-align: right">nats</th></tr></thead>
+        <tbody>
+        <tr><th scope="row">MADE</th><td style="text-align: right">17.3</td></tr>
+        </tbody>
+        </table>
+    """
+    from IPython.display import HTML
+
+    texts = [[html.escape(str(cell), quote=False) for cell in row] for row in (columns, *rows)]
+    for k, row in enumerate(texts):
+        if len(row) != len(texts[0]):
+            raise ValueError(f"rows[{k - 1}] has {len(row)} cells, columns has {len(texts[0])} titles")
+    styles = [' style="text-align: right"' if _numbers(column) else "" for column in zip(*texts[1:], strict=True)]
+    titles, *cells = texts
+    styles = styles or [""] * len(titles)
+    head = "".join(f'<th scope="col"{style}>{text}</th>' for text, style in zip(titles, styles, strict=True))
+    body = []
+    for first, *rest in cells:
+        others = "".join(f"<td{style}>{text}</td>" for text, style in zip(rest, styles[1:], strict=True))
+        body.append(f'<tr><th scope="row">{first}</th>{others}</tr>')
+    above = [f"<caption>{html.escape(caption, quote=False)}</caption>"] if caption else []
+    start = ['<table class="results">', *above, f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    return HTML("\n".join([*start, *body, "</tbody>", "</table>"]))
+
+
+def _numbers(texts: Sequence[str]) -> bool:
+    """Whether these cells are numbers: each begins with one, perhaps after a sign, or is empty or a dash.
+
+    Example:
+        >>> _numbers(["1.5 ± 0.1", "-3", "–", ""]), _numbers(["2 x 500", "MADE"]), _numbers(["", "–"])
+        (True, False, False)
+    """
+    return all(re.match(r"([-+−~]?[\d.]|[-–]?$)", text) for text in texts) and any(re.search(r"\d", t) for t in texts)
 
 
 def digest(x: Tensor, digits: int = 2) -> str:

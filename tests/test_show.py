@@ -4,6 +4,7 @@ import inspect
 import io
 import textwrap
 import tokenize
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -41,6 +42,29 @@ def test_source_is_the_exact_code_and_first_lines_of_docstrings(obj):
 
 def test_source_of_a_method_is_not_indented():
     assert show.source(made.MADE.loss).data.split("\n")[1].startswith("def loss(")
+
+
+def test_table_is_read_by_a_parser_as_it_was_given():
+    rows = [["a < b & c", 1.5, "x"], ["plain", "−2 ± 1", ""]]
+    read = ElementTree.fromstring(show.table(["who", "nats", "note"], rows, "Cost < 3").data)
+    cells = [[cell.text or "" for cell in row] for row in read.iter("tr")]
+    assert cells == [["who", "nats", "note"], *([str(cell) for cell in row] for row in rows)]
+    assert read.find("caption").text == "Cost < 3"
+
+
+def test_table_sets_columns_of_numbers_to_the_right_and_only_these():
+    text = show.table(["who", "nats", "why"], [["MADE", "17.3 ± 0.1", "2 left"], ["", "–", "all"]]).data
+    right = 'style="text-align: right"'
+    assert text.count(right) == 3
+    assert f'<th scope="col" {right}>nats</th>' in text
+    assert f"<td {right}>–</td>" in text
+    assert "<caption>" not in text
+    assert show.table(["a"], []).data.count("<th") == 2  # thead and one title
+
+
+def test_table_names_a_row_of_another_length():
+    with pytest.raises(ValueError, match=r"rows\[1\] has 1 cells, columns has 2 titles"):
+        show.table(["a", "b"], [[1, 2], [3]])
 
 
 def test_digest_tells_shape_mean_and_range():
