@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from made.foreign import MAX_STATES, RARE, Foreign, Report, every_row, unless
+from made.foreign import MAX_STATES, RARE, Foreign, Report, every_row, unless, violations
 from made.layers import MaskedLinear, evaluation_view
-from made.masks import degrees_from_order
 
 if TYPE_CHECKING:
     from made.autoencoder import Autoencoder
@@ -134,27 +132,6 @@ def any_of_each(rows: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([rows_of_one.any(0) for rows_of_one in rows.split(list(sizes))])
 
 
-def violations(dependencies: Tensor, order: Tensor) -> list[str]:
-    """Say in words what keeps a dependency matrix from being autoregressive; an empty list if nothing does.
-
-    Args:
-        dependencies: bool (D, D), entry [i, j] is True if output i sees input j.
-        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
-
-    Example:
-        >>> violations(torch.tensor([[False, True], [True, True]]), torch.tensor([0, 1]))
-        ['output 0 sees variable 1, which is generated later', 'output 1 sees variable 1 itself']
-    """
-    degrees = degrees_from_order(order)
-    found = []
-    for i, j in dependencies.nonzero().tolist():
-        if i == j:
-            found.append(f"output {i} sees variable {j} itself")
-        elif degrees[j] > degrees[i]:
-            found.append(f"output {i} sees variable {j}, which is generated later")
-    return found
-
-
 def count_parameters(model: nn.Module) -> int:
     """How many numbers a model learns: the weights that its masks let through, and the biases.
 
@@ -214,8 +191,6 @@ def states(model: MADE | Average) -> Tensor:
     if likelihood.n_states is None:
         raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {likelihood}")
     sizes = [likelihood.select([i]).n_states or 0 for i in range(n_features)]  # the support is finite: never 0
-    if math.prod(sizes) > MAX_STATES:
-        raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
     rows = every_row([torch.arange(size, device="cpu") for size in sizes])
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
@@ -266,8 +241,8 @@ def report(
         >>> model = made.MADE(3, order=torch.tensor([1, 2, 0]))
         >>> draw = lambda n, generator: model.sample(n, generator=generator)
         >>> print(report(model, [1, 2, 0], log_prob=model.log_prob, sample=draw))
-        slopes   passed   no output has a slope along itself or later ones
-        flips    passed   nor does it change with them
+        slopes   passed   no slope along the own or a later variable
+        flips    passed   no change with the own or a later variable
         total    passed   the total probability is 1.000000
         entropy  not run  needs rows of a source, and its entropy
         sampler  passed   16384 rows drawn: chi-squared ... p = ...
@@ -275,10 +250,10 @@ def report(
     """
     model = Foreign(outputs, order, log_prob, sample, values, context, rows, entropy, seed, dtype, device)
     return model.examine(
-        slopes=lambda: unless(
-            violations(model.slopes, model.order), "no output has a slope along itself or later ones"
+        slopes=lambda: unless(violations(model.slopes, model.order), "no slope along the own or a later variable"),
+        flips=lambda: unless(
+            model.unsteady or violations(model.flips, model.order), "no change with the own or a later variable"
         ),
-        flips=lambda: unless(model.unsteady or violations(model.flips, model.order), "nor does it change with them"),
         total=lambda: (abs(model.total - 1) <= model.tolerance, f"the total probability is {model.total:.6f}"),
         entropy=lambda: (model.cost >= model.entropy - model.slack, model.said_of_cost),
         sampler=lambda: (model.frequencies.p_value >= RARE, model.said_of_draws),

@@ -17,7 +17,7 @@ from made.checks import seed_number, tensor
 from made.masks import degrees_from_order
 
 __all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "shortfall"]
-__all__ += ["spacing", "unless"]
+__all__ += ["spacing", "unless", "violations"]
 
 MAX_STATES = 2**20
 DRAWS = 2**14  # rows drawn to test a sampler
@@ -32,11 +32,11 @@ _BLOCK = {1: 2**8, 2: 16}  # cells of the grid that make one cell for drawn rows
 _REACH = 6.0  # the grid reaches sinh(6), about 200 standard deviations
 
 
-class NotRunError(Exception):
+class _NotRunError(Exception):
     """Why a test cannot be run."""
 
 
-class FaultError(Exception):
+class _FaultError(Exception):
     """What is wrong with a model, where a test cannot go on."""
 
 
@@ -89,6 +89,27 @@ class Drawn(NamedTuple):
     p_value: float
 
 
+def violations(dependencies: Tensor, order: Tensor) -> list[str]:
+    """Say in words what keeps a dependency matrix from being autoregressive; an empty list if nothing does.
+
+    Args:
+        dependencies: bool (D, D), entry [i, j] is True if output i sees input j.
+        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
+
+    Example:
+        >>> violations(torch.tensor([[False, True], [True, True]]), torch.tensor([0, 1]))
+        ['output 0 sees variable 1, which is generated later', 'output 1 sees variable 1 itself']
+    """
+    degrees = degrees_from_order(order)
+    found = []
+    for i, j in dependencies.nonzero().tolist():
+        if i == j:
+            found.append(f"output {i} sees variable {j} itself")
+        elif degrees[j] > degrees[i]:
+            found.append(f"output {i} sees variable {j}, which is generated later")
+    return found
+
+
 def unless(faults: Sequence[str], otherwise: str) -> tuple[bool, str]:
     """Whether there are no faults, and what is to be said: the first two of them, or else what is true without any.
 
@@ -106,10 +127,16 @@ def unless(faults: Sequence[str], otherwise: str) -> tuple[bool, str]:
 def every_row(values: Sequence[Tensor]) -> Tensor:
     """All rows that can be made of the values of each variable, shape (S, D), in counting order.
 
+    Raises:
+        ValueError: there are more than 2**20.
+
     Example:
         >>> every_row([torch.tensor([0, 1]), torch.tensor([5, 7])]).tolist()
         [[0, 5], [0, 7], [1, 5], [1, 7]]
     """
+    n = math.prod(map(len, values))
+    if n > MAX_STATES:
+        raise ValueError(f"model has {n} states, more than the {MAX_STATES} that can be enumerated")
     return torch.cartesian_prod(*values).reshape(-1, len(values))
 
 
@@ -275,9 +302,9 @@ class Foreign:
             for name, test in tests.items():
                 try:
                     passed, said = test()
-                except NotRunError as reason:
+                except _NotRunError as reason:
                     passed, said = None, str(reason)
-                except FaultError as fault:
+                except _FaultError as fault:
                     passed, said = False, str(fault)
                 findings.append(Finding(name, passed, said))
         return Report(tuple(findings))
@@ -293,7 +320,7 @@ class Foreign:
             shape = tuple(x.shape)
             raise ValueError(f"outputs must have shape {shape} or {(*shape, 'K')}, got {tuple(found.shape)}")
         if found.isnan().any():
-            raise FaultError("outputs hold NaN")
+            raise _FaultError("outputs hold NaN")
         return found.reshape(*x.shape, -1)
 
     def random_rows(self, n: int) -> Tensor:
@@ -321,7 +348,7 @@ class Foreign:
                 along.append(context.requires_grad_())
             found = self.ask(x.clone(), None if context is None else context.clone())
             if not found.requires_grad:
-                raise NotRunError("outputs have no derivative: they are cut off from x")
+                raise _NotRunError("outputs have no derivative: they are cut off from x")
             weights = torch.randn(found.shape, generator=self.generator, dtype=torch.float64, device="cpu").to(found)
             rows: list[list[Tensor]] = []
             for i in range(self.D):
@@ -329,7 +356,7 @@ class Foreign:
                 rows.append([torch.zeros_like(a) if s is None else s for s, a in zip(slopes, along, strict=True)])
         both = [torch.stack(part, 1) for part in zip(*rows, strict=True)]  # (points, D, D) and (points, D, C)
         if any(part.isnan().any() for part in both):
-            raise FaultError("slopes of outputs are NaN")
+            raise _FaultError("slopes of outputs are NaN")
         by_x, by_context = (both[0] != 0).any(0), (both[1] != 0).any(0) if len(both) > 1 else None
         return by_x, by_context
 
@@ -338,7 +365,7 @@ class Foreign:
         """Entry [i, j] is True if an output for variable i has a slope along input j at a random row; (D, D)."""
         found = self._gradients[0].cpu()
         if self.D > 1 and not found.any():
-            raise NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
+            raise _NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
         return found
 
     @cached_property
@@ -397,13 +424,13 @@ class Foreign:
                 parts.append(found.double())
         found = torch.cat(parts)
         if found.isnan().any():
-            raise FaultError("log_prob gives NaN")
+            raise _FaultError("log_prob gives NaN")
         return found
 
     def _bernoulli(self, x: Tensor) -> Tensor:
         logits = self.ask(x)
         if logits.shape[-1] > 1 or self.values is None or any(one.tolist() != [0, 1] for one in self.values):
-            raise NotRunError("needs log_prob: outputs are no Bernoulli logits of values 0 and 1")
+            raise _NotRunError("needs log_prob: outputs are no Bernoulli logits of values 0 and 1")
         return -torch.nn.functional.binary_cross_entropy_with_logits(logits[..., 0], x, reduction="none").sum(1)
 
     @cached_property
@@ -412,7 +439,7 @@ class Foreign:
         if self.values is None:
             return self._boxes()
         if self.n_states > MAX_STATES:
-            raise NotRunError(f"{len(self.values)} variables have more than {MAX_STATES} states")
+            raise _NotRunError(f"{self.D} variables have too many states to enumerate: more than {MAX_STATES}")
         return self.log_prob(every_row(self.values)).exp()
 
     @property
@@ -422,10 +449,10 @@ class Foreign:
 
     def _boxes(self) -> Tensor:
         if self.D not in _CUTS:
-            raise NotRunError(f"{self.D} real variables are too many for an integral on a grid, 2 are not")
+            raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 2 are not")
         fine, coarse = self._grid(1), self._grid(2)
         if abs(fine.sum() - coarse.sum()) > 1e-4:
-            raise NotRunError(f"no grid is fine enough: {coarse.sum():.4f} becomes {fine.sum():.4f} with half the step")
+            raise _NotRunError(f"no grid is fine enough: {coarse.sum():.4f}, with half the step {fine.sum():.4f}")
         edges = _CUTS[self.D] // _BLOCK[self.D]
         blocks = fine.reshape(*[size for _ in range(self.D) for size in (edges, _BLOCK[self.D])])
         return blocks.sum(tuple(range(1, 2 * self.D, 2))).flatten()
@@ -461,9 +488,9 @@ class Foreign:
     def costs(self) -> Tensor:
         """Negative log-probability of each row of the source, in nats."""
         if self.rows is None:
-            raise NotRunError("needs rows of a source, and its entropy")
+            raise _NotRunError("needs rows of a source, and its entropy")
         if len(self.rows) < 100:
-            raise NotRunError(f"needs 100 rows, got {len(self.rows)}")
+            raise _NotRunError(f"needs 100 rows, got {len(self.rows)}")
         return -self.log_prob(self.rows)
 
     @property
@@ -485,14 +512,14 @@ class Foreign:
     def drawn(self) -> Tensor:
         """Rows drawn from the model, shape (DRAWS, D)."""
         if self.sampler is None:
-            raise NotRunError("needs sample")
+            raise _NotRunError("needs sample")
         with torch.no_grad():
             found = self.sampler(DRAWS, torch.Generator(self.device).manual_seed(self.seed))
         if not isinstance(found, Tensor) or found.shape != (DRAWS, self.D):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"sample must return a tensor of shape {(DRAWS, self.D)}, got {got}")
         if found.isnan().any():
-            raise FaultError("sample gives NaN")
+            raise _FaultError("sample gives NaN")
         return found
 
     def _index(self) -> Tensor:
@@ -509,7 +536,7 @@ class Foreign:
                 equal, size = column[:, None] == own, len(own)
                 if not equal.any(1).all():
                     strange = column[~equal.any(1)][0].item()
-                    raise FaultError(f"sample gives variable {i} the value {strange:g}, which is none of its values")
+                    raise _FaultError(f"sample gives variable {i} the value {strange:g}, which is none of its values")
                 place = equal.long().argmax(1)
             index = index * size + place
         return index
@@ -519,13 +546,13 @@ class Foreign:
         """How well the frequencies of drawn rows fit their probabilities."""
         index, total = (self.drawn, self.masses) and self._index(), self.total
         if abs(total - 1) > self.tolerance:
-            raise NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
+            raise _NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
         expected = self.masses.cpu() * DRAWS / total
         cell = cells(expected)
         wanted = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add_(0, cell, expected)
         found = cell[index].bincount(minlength=len(wanted))
         if len(wanted) == 1:
-            raise NotRunError("nearly all probability is that of one row")
+            raise _NotRunError("nearly all probability is that of one row")
         chi_squared, freedom = ((found - wanted) ** 2 / wanted).sum(), len(wanted) - 1
         tail = torch.special.gammaincc(torch.tensor(freedom / 2, dtype=torch.float64), chi_squared / 2)
         return Drawn(float(chi_squared), freedom, float(tail))
@@ -542,9 +569,9 @@ class Foreign:
     def deaf(self) -> list[str]:
         """Which allowed dependencies are missing, and which outputs do not hear the context."""
         if self.unsteady:
-            raise NotRunError(f"cannot tell: {self.unsteady[0]}")
+            raise _NotRunError(f"cannot tell: {self.unsteady[0]}")
         heard = self.flips
-        with suppress(NotRunError):
+        with suppress(_NotRunError):
             heard = heard | self.slopes
         missing = (self.degrees[:, None] > self.degrees) & ~heard
         said = []
@@ -570,7 +597,7 @@ class Foreign:
         with torch.no_grad():
             several = torch.stack([self.ask(x.clone(), one) for one in self.context[:_POINTS].split(1)])
         heard = (several != several[:1]).any(-1).flatten(0, 1).any(0).cpu()
-        with suppress(NotRunError):
+        with suppress(_NotRunError):
             along = self._gradients[1]
             heard = heard if along is None else heard | along.any(-1).cpu()
         return heard
