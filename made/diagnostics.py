@@ -236,6 +236,44 @@ def report(
 ) -> Report:
     """Six tests of any autoregressive model, of which nothing is known but that it can be called.
 
+    ====================  =========================================================================================
+    slopes                no output has a slope along its own variable or a later one, by autograd at random rows
+    flips                 nor does it change when one of these is changed; a row's outputs depend on nothing else:
+                          not on the other rows of the batch, and they are the same when asked again
+    total                 the probabilities of all rows sum to 1; a density of 1 or 2 real variables integrates to 1
+    entropy               rows of a source cost at least its entropy on average, except by chance (see
+                          :func:`made.foreign.shortfall`)
+    sampler               drawn rows are as frequent as they are probable: chi-squared with a p-value of at least
+                          ``RARE``, one in a million
+    hearing               every output hears all earlier variables, and the context, the first one included
+    ====================  =========================================================================================
+
+    A test that cannot be run says why. The first five find what makes a model no distribution, or its sampler another
+    one; the last finds what it cannot learn. Callables are called as they are: dropout left on stays on, batch norm in
+    training mode counts the calls, and what they draw from generators other than PyTorch's goes on from where it was.
+
+    Args:
+        outputs: from rows (B, D), and contexts (B, C) if ``context`` is given, to raw parameters (B, D) or (B, D, K):
+            ``[:, i]`` are those of variable i.
+        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
+        log_prob: from rows (B, D) to nats (B,), under one context, if there is any. Default: the outputs are logits of
+            variables that are 0 or 1; the first context counts.
+        sample: called with a number n and a generator, gives rows (n, D), as ``log_prob`` has them.
+        values: what a variable may be, or a list of that for each; None for real numbers.
+        context: one context, shape (C,), or several, shape (N, C).
+        rows: of a source whose entropy is known, shape (N, D), at least 100.
+        entropy: of that source in nats.
+        seed: of random rows and of what the model draws from PyTorch's generators, which are set back at the end.
+        dtype: of the rows that the model is asked about. Default: that of ``context`` or ``rows``, else PyTorch's.
+        device: likewise. Default: that of ``context`` or ``rows``, else the CPU.
+
+    Returns:
+        Six findings with ``name``, ``passed`` (True, False, or None: not run) and ``said``; ``passed`` if none failed.
+
+    Raises:
+        TypeError: an argument is of the wrong kind; the message names it. Likewise:
+        ValueError: an argument, or what a callable returns, has the wrong shape or values.
+
     Example:
         >>> import made
         >>> model = made.MADE(3, order=torch.tensor([1, 2, 0]))

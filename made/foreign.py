@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from made.checks import seed_number, tensor
+from made.checks import number, seed_number, tensor
 from made.masks import degrees_from_order
 
 __all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "shortfall"]
@@ -111,17 +111,17 @@ def violations(dependencies: Tensor, order: Tensor) -> list[str]:
 
 
 def unless(faults: Sequence[str], otherwise: str) -> tuple[bool, str]:
-    """Whether there are no faults, and what is to be said: the first two of them, or else what is true without any.
+    """Whether there are no faults, and what is to be said: the first of them, or else what is true without any.
 
     Example:
-        >>> unless(["output 0 sees variable 0 itself", "output 1 sees variable 1 itself", "and so on"], "all is well")
-        (False, 'output 0 sees variable 0 itself; output 1 sees variable 1 itself; and 1 more')
+        >>> unless(["output 0 sees variable 0 itself", "output 1 sees variable 1 itself"], "all is well")
+        (False, 'output 0 sees variable 0 itself (1 more)')
         >>> unless([], "all is well")
         (True, 'all is well')
     """
     if not faults:
         return True, otherwise
-    return False, "; ".join(faults[:2]) + (f"; and {len(faults) - 2} more" if len(faults) > 2 else "")
+    return False, faults[0] + (f" ({len(faults) - 1} more)" if len(faults) > 1 else "")
 
 
 def every_row(values: Sequence[Tensor]) -> Tensor:
@@ -188,7 +188,7 @@ def cells(expected: Tensor) -> Tensor:
     return cell
 
 
-def shortfall(costs: Tensor, n_states: float) -> Tensor:
+def shortfall(costs: Tensor, log_states: float) -> Tensor:
     r"""How far the mean cost of rows may lie below the entropy of their source by chance, at most once in 10 000 times.
 
     .. math:: 4 \frac{s}{\sqrt N} + \frac{c}{N} \log\frac{S N}{c}, \qquad c = \log 10^4
@@ -198,14 +198,14 @@ def shortfall(costs: Tensor, n_states: float) -> Tensor:
 
     Args:
         costs: negative log-probabilities in nats, shape (..., N).
-        n_states: number S of possible rows; 1 for real numbers, whose costs have no bound.
+        log_states: logarithm of the number S of possible rows; 0 for real numbers, whose costs have no bound.
 
     Example:
-        >>> round(float(shortfall(torch.tensor([1.0, 3.0]).repeat(5000), 64)), 3)
+        >>> round(float(shortfall(torch.tensor([1.0, 3.0]).repeat(5000), math.log(64))), 3)
         0.05
     """
     n = costs.shape[-1]
-    return 4 * costs.std(-1) / math.sqrt(n) + _UNSEEN / n * math.log(max(n_states * n / _UNSEEN, 1))
+    return 4 * costs.std(-1) / math.sqrt(n) + _UNSEEN / n * max(log_states + math.log(n / _UNSEEN), 0)
 
 
 class Foreign:
@@ -258,23 +258,28 @@ class Foreign:
         self.D, self.seed = len(self.order), seed_number("seed", seed)
         floats = [one for one in (context, rows) if isinstance(one, Tensor) and one.is_floating_point()]
         self.dtype = dtype or (floats[0].dtype if floats else torch.get_default_dtype())
+        if not isinstance(self.dtype, torch.dtype) or not self.dtype.is_floating_point:
+            raise TypeError(f"dtype must be a floating one, such as torch.float64, got {dtype!r}")
         self.device = torch.device(device or (floats[0].device if floats else "cpu"))
         self.values = None if values is None else self._each(values)
         self.context = None if context is None else self._contexts(context)
         self.rows = None if rows is None else self._source(rows)
-        self.entropy = math.nan if entropy is None else float(entropy)
+        self.entropy = math.nan if entropy is None else number("entropy", entropy, -math.inf, math.inf)
         self.generator = torch.Generator().manual_seed(self.seed)
 
     def _each(self, values: Any) -> list[Tensor]:
         """The values of every variable."""
-        several = len(values) > 0 and torch.as_tensor(values[0]).dim() > 0
-        lists = values if several else [values] * self.D
-        if len(lists) != self.D:
-            raise ValueError(f"values must be given once, or for each of {self.D} variables, got {len(lists)} lists")
-        found = [torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in lists]
+        wrong = f"values must be different finite numbers, or a list of such for each variable, or None, got {values!r}"
+        try:
+            lists = values if torch.as_tensor(values[0]).dim() else [values] * self.D
+            found = [torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in lists]
+        except (TypeError, ValueError, RuntimeError, LookupError) as error:
+            raise ValueError(wrong) from error
+        if len(found) != self.D:
+            raise ValueError(f"values must be given once, or for each of {self.D} variables, got {len(found)} lists")
         for one in found:
             if one.dim() != 1 or len(one) == 0 or len(one.unique()) < len(one) or not one.isfinite().all():
-                raise ValueError(f"values must be different finite numbers, or None for real variables, got {values!r}")
+                raise ValueError(wrong)
         return found
 
     def _contexts(self, context: Tensor) -> Tensor:
@@ -298,7 +303,9 @@ class Foreign:
         devices = [] if self.device.type == "cpu" else [self.device]
         findings = []
         with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)
+            if devices:
+                getattr(torch, self.device.type).manual_seed(self.seed)
             for name, test in tests.items():
                 try:
                     passed, said = test()
@@ -438,14 +445,9 @@ class Foreign:
         """Probabilities of all rows (S,); of real variables those of boxes, which cover the space; float64."""
         if self.values is None:
             return self._boxes()
-        if self.n_states > MAX_STATES:
-            raise _NotRunError(f"{self.D} variables have too many states to enumerate: more than {MAX_STATES}")
+        if math.prod(map(len, self.values)) > MAX_STATES:
+            raise _NotRunError(f"{self.D} variables have more than {MAX_STATES} states: too many to enumerate")
         return self.log_prob(every_row(self.values)).exp()
-
-    @property
-    def n_states(self) -> int:
-        """Number of possible rows; 1 for real variables."""
-        return math.prod(map(len, self.values or []))
 
     def _boxes(self) -> Tensor:
         if self.D not in _CUTS:
@@ -501,12 +503,14 @@ class Foreign:
     @property
     def slack(self) -> float:
         """How far chance may bring the cost below the entropy."""
-        return float(shortfall(self.costs, self.n_states))
+        if self.cost == math.inf:  # a row that is impossible to the model
+            return 0.0
+        return float(shortfall(self.costs, sum(math.log(len(one)) for one in self.values or [])))
 
     @property
     def said_of_cost(self) -> str:
         """The cost and the entropy in words."""
-        return f"rows cost {self.cost:.3f} nats, their source has {self.entropy:.3f} (chance: {self.slack:.3f})"
+        return f"rows cost {self.cost:.3f} nats, their entropy is {self.entropy:.3f}, chance {self.slack:.3f}"
 
     @cached_property
     def drawn(self) -> Tensor:
@@ -522,10 +526,10 @@ class Foreign:
             raise _FaultError("sample gives NaN")
         return found
 
-    def _index(self) -> Tensor:
+    def _index(self, drawn: Tensor) -> Tensor:
         """Which of the masses each drawn row belongs to."""
         index = torch.zeros(DRAWS, dtype=torch.long, device="cpu")
-        for i, column in enumerate(self.drawn.double().cpu().T):
+        for i, column in enumerate(drawn.double().cpu().T):
             if self.values is None:
                 centre, scale = (part[i] for part in self._where)
                 step = 2 * _REACH * _BLOCK[self.D] / _CUTS[self.D]
@@ -544,13 +548,13 @@ class Foreign:
     @cached_property
     def frequencies(self) -> Drawn:
         """How well the frequencies of drawn rows fit their probabilities."""
-        index, total = (self.drawn, self.masses) and self._index(), self.total
+        drawn, total = self.drawn, self.total
         if abs(total - 1) > self.tolerance:
             raise _NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
         expected = self.masses.cpu() * DRAWS / total
         cell = cells(expected)
         wanted = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add_(0, cell, expected)
-        found = cell[index].bincount(minlength=len(wanted))
+        found = cell[self._index(drawn)].bincount(minlength=len(wanted))
         if len(wanted) == 1:
             raise _NotRunError("nearly all probability is that of one row")
         chi_squared, freedom = ((found - wanted) ** 2 / wanted).sum(), len(wanted) - 1
@@ -563,18 +567,17 @@ class Foreign:
         chi_squared, freedom, p = self.frequencies
         said = f"{DRAWS} rows drawn: chi-squared {chi_squared:.1f} ({freedom} d.o.f.), p = {p:.2g}"
         own = torch.equal(self.order[self.order], torch.arange(self.D, device="cpu"))
-        return said + ("; the order is its own inverse, so one taken for the other would not show" if own else "")
+        return said + ("; the order is its own inverse: one for the other would not show" if own else "")
 
     @property
     def deaf(self) -> list[str]:
-        """Which allowed dependencies are missing, and which outputs do not hear the context."""
+        """Which allowed dependencies are missing, and which outputs do not hear the context: at most one sentence."""
         if self.unsteady:
             raise _NotRunError(f"cannot tell: {self.unsteady[0]}")
         heard = self.flips
         with suppress(_NotRunError):
             heard = heard | self.slopes
-        missing = (self.degrees[:, None] > self.degrees) & ~heard
-        said = []
+        missing, said = (self.degrees[:, None] > self.degrees) & ~heard, []
         if missing.any():
             steps = int(missing[self.order[1:], self.order[:-1]].sum())
             said.append(
@@ -586,7 +589,7 @@ class Foreign:
             first = ", the first generated," if unheard[0] == self.order[0] else ""
             those = f"output {unheard[0]}{first} does" if len(unheard) == 1 else f"outputs {unheard} do"
             said.append(f"{those} not hear the context")
-        return said
+        return ["; ".join(said)] if said else []
 
     @property
     def _hears_context(self) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from made.masks import Connectivity
 from made.model import MADE
@@ -26,7 +26,7 @@ def all_mades(members: list[Any]) -> list[MADE]:
         TypeError: something is no MADE.
 
     Example:
-        >>> all_mades([nn.Linear(1, 1)])
+        >>> all_mades([torch.nn.Linear(1, 1)])
         Traceback (most recent call last):
         TypeError: model must be a MADE or an average of such for this, got Linear
     """
