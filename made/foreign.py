@@ -16,8 +16,8 @@ from torch import Tensor
 from made.checks import number, seed_number, tensor
 from made.masks import degrees_from_order
 
-__all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "shortfall"]
-__all__ += ["spacing", "unless", "violations"]
+__all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "fit"]
+__all__ += ["shortfall", "spacing", "unless", "violations"]
 
 MAX_STATES = 2**20
 DRAWS = 2**14  # rows drawn to test a sampler
@@ -188,7 +188,31 @@ def cells(expected: Tensor) -> Tensor:
     return cell
 
 
-def shortfall(costs: Tensor, log_states: float) -> Tensor:
+def fit(expected: Tensor, found: Tensor) -> tuple[Tensor, int, Tensor]:
+    r"""Pearson's chi-squared of frequencies: how far they are from those expected, and how rare that is.
+
+    .. math:: \chi^2 = \sum_c \frac{(n_c - e_c)^2}{e_c}
+
+    Args:
+        expected: how many rows are expected of each outcome, shape (S,), float64.
+        found: how many came, shape (..., S).
+
+    Returns:
+        Chi-squared, its degrees of freedom, and its p-value.
+
+    Example:
+        >>> fit(torch.tensor([50.0, 50.0], dtype=torch.float64), torch.tensor([60, 40]))
+        (tensor(4., dtype=torch.float64), 1, tensor(0.0455, dtype=torch.float64))
+    """
+    cell = cells(expected)
+    wanted = expected.new_zeros(int(cell.max()) + 1).index_add(0, cell, expected)
+    came = expected.new_zeros(*found.shape[:-1], len(wanted)).index_add(-1, cell, found.to(expected))
+    chi_squared, freedom = ((came - wanted) ** 2 / wanted).sum(-1), len(wanted) - 1
+    half = torch.tensor(freedom / 2, dtype=expected.dtype, device=expected.device)
+    return chi_squared, freedom, torch.special.gammaincc(half, chi_squared / 2)
+
+
+def shortfall(deviation: Tensor, n: int, log_states: float) -> Tensor:
     r"""How far the mean cost of rows may lie below the entropy of their source by chance, at most once in 10 000 times.
 
     .. math:: 4 \frac{s}{\sqrt N} + \frac{c}{N} \log\frac{S N}{c}, \qquad c = \log 10^4
@@ -197,15 +221,15 @@ def shortfall(costs: Tensor, log_states: float) -> Tensor:
     probability c/N there may be none among the N, and then no standard error knows of it.
 
     Args:
-        costs: negative log-probabilities in nats, shape (..., N).
+        deviation: standard deviation of the costs of the rows, in nats, of any shape.
+        n: number N of rows.
         log_states: logarithm of the number S of possible rows; 0 for real numbers, whose costs have no bound.
 
     Example:
-        >>> round(float(shortfall(torch.tensor([1.0, 3.0]).repeat(5000), math.log(64))), 3)
+        >>> round(float(shortfall(torch.tensor(1.0), 10_000, math.log(64))), 3)
         0.05
     """
-    n = costs.shape[-1]
-    return 4 * costs.std(-1) / math.sqrt(n) + _UNSEEN / n * max(log_states + math.log(n / _UNSEEN), 0)
+    return 4 * deviation / math.sqrt(n) + _UNSEEN / n * max(log_states + math.log(n / _UNSEEN), 0)
 
 
 class Foreign:
@@ -318,8 +342,9 @@ class Foreign:
 
     def ask(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of rows, shape (B, D, K)."""
-        given = [] if self.context is None else [(self.context[:1] if context is None else context).expand(len(x), -1)]
-        found = self.outputs(x, *given)
+        context = self.context[:1] if self.context is not None and context is None else context
+        given = [] if context is None else [context.expand(len(x), -1).clone()]
+        found = self.outputs(x.clone(), *given)  # what it does to its copies is its own affair
         if not isinstance(found, Tensor) or not found.is_floating_point():
             got = found.dtype if isinstance(found, Tensor) else type(found).__name__
             raise TypeError(f"outputs must return a tensor of floats, got {got}")
@@ -353,7 +378,7 @@ class Foreign:
             along = [x]
             if context is not None and context.is_floating_point():
                 along.append(context.requires_grad_())
-            found = self.ask(x.clone(), None if context is None else context.clone())
+            found = self.ask(x, context)
             if not found.requires_grad:
                 raise _NotRunError("outputs have no derivative: they are cut off from x")
             weights = torch.randn(found.shape, generator=self.generator, dtype=torch.float64, device="cpu").to(found)
@@ -383,7 +408,7 @@ class Foreign:
             for base in self.random_rows(_BASES).split(1):
                 context = self.random_contexts(1)
                 same = base.repeat(self.D, 1)
-                before = self.ask(same.clone(), context)
+                before = self.ask(same, context)
                 for changed in self._changes(same):  # row j differs in variable j only
                     moved |= (self.ask(changed, context) != before).any(-1).T
         return moved.cpu()
@@ -407,14 +432,14 @@ class Foreign:
         """What changes the outputs of a row although the row is the same."""
         with torch.no_grad():
             x, context = self.random_rows(_POINTS), self.random_contexts(1)
-            before = self.ask(x.clone(), context)
-            if not torch.equal(before, self.ask(x.clone(), context)):
+            before = self.ask(x, context)
+            if not torch.equal(before, self.ask(x, context)):
                 return ["two equal calls give different outputs"]
             others = self.random_rows(_POINTS)
             others[0] = x[0]
             if not torch.equal(before[0], self.ask(others, context)[0]):
                 return ["outputs of a row change with the other rows of its batch"]
-            alone, tolerance = self.ask(x[:1].clone(), context)[0], torch.finfo(before.dtype).eps ** 0.5
+            alone, tolerance = self.ask(x[:1], context)[0], torch.finfo(before.dtype).eps ** 0.5
             if not torch.allclose(alone, before[0], tolerance, tolerance):
                 return ["outputs of a row alone differ from those in a batch"]
         return []
@@ -453,6 +478,8 @@ class Foreign:
         if self.D not in _CUTS:
             raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 2 are not")
         fine, coarse = self._grid(1), self._grid(2)
+        if fine.sum() < 1e-3:
+            raise _NotRunError("a grid at 0 misses the density: rows or sample would say where it is")
         if abs(fine.sum() - coarse.sum()) > 1e-4:
             raise _NotRunError(f"no grid is fine enough: {coarse.sum():.4f}, with half the step {fine.sum():.4f}")
         edges = _CUTS[self.D] // _BLOCK[self.D]
@@ -505,7 +532,8 @@ class Foreign:
         """How far chance may bring the cost below the entropy."""
         if self.cost == math.inf:  # a row that is impossible to the model
             return 0.0
-        return float(shortfall(self.costs, sum(math.log(len(one)) for one in self.values or [])))
+        log_states = sum(math.log(len(one)) for one in self.values or [])
+        return float(shortfall(self.costs.std(), len(self.costs), log_states))
 
     @property
     def said_of_cost(self) -> str:
@@ -551,15 +579,11 @@ class Foreign:
         drawn, total = self.drawn, self.total
         if abs(total - 1) > self.tolerance:
             raise _NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
-        expected = self.masses.cpu() * DRAWS / total
-        cell = cells(expected)
-        wanted = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add_(0, cell, expected)
-        found = cell[self._index(drawn)].bincount(minlength=len(wanted))
-        if len(wanted) == 1:
+        found = self._index(drawn).bincount(minlength=len(self.masses))
+        chi_squared, freedom, p_value = fit(self.masses.cpu() * DRAWS / total, found)
+        if freedom == 0:
             raise _NotRunError("nearly all probability is that of one row")
-        chi_squared, freedom = ((found - wanted) ** 2 / wanted).sum(), len(wanted) - 1
-        tail = torch.special.gammaincc(torch.tensor(freedom / 2, dtype=torch.float64), chi_squared / 2)
-        return Drawn(float(chi_squared), freedom, float(tail))
+        return Drawn(float(chi_squared), freedom, float(p_value))
 
     @property
     def said_of_draws(self) -> str:
@@ -598,7 +622,7 @@ class Foreign:
             return torch.ones(self.D, dtype=torch.bool, device="cpu")
         x = self.random_rows(_POINTS)
         with torch.no_grad():
-            several = torch.stack([self.ask(x.clone(), one) for one in self.context[:_POINTS].split(1)])
+            several = torch.stack([self.ask(x, one) for one in self.context[:_POINTS].split(1)])
         heard = (several != several[:1]).any(-1).flatten(0, 1).any(0).cpu()
         with suppress(_NotRunError):
             along = self._gradients[1]
