@@ -1,4 +1,4 @@
-"""made/foreign.py and the six tests of any model: each fault is named by the test it is meant for, and no model by luck."""
+"""made/foreign.py: each of the six tests names the fault it is meant for, and no model fails by chance."""
 
 import itertools
 import math
@@ -291,11 +291,10 @@ def test_a_density_of_one_or_two_real_variables_is_integrated(order, scale):
     assert failed(found) == []
     assert skipped(found) == ["entropy"]
     assert found["total"].said == "the total probability is 1.000000"
-    twice = report(
-        **{**model, "log_prob": lambda x: model["log_prob"](x) + math.log(1.01)}, values=None, dtype=torch.float64
-    )
-    assert failed(twice) == ["total"]
-    assert twice["total"].said == "the total probability is 1.010000"
+    more = {**model, "log_prob": lambda x: model["log_prob"](x) + math.log(1.01)}
+    found = report(**more, values=None, dtype=torch.float64)
+    assert failed(found) == ["total"]
+    assert found["total"].said == "the total probability is 1.010000"
 
 
 def test_rows_say_where_a_density_is_and_its_entropy_may_be_negative():
@@ -419,7 +418,7 @@ def test_what_a_model_raises_is_raised():
         ({"sample": 3}, TypeError, "sample must be callable, got 3"),
         ({"log_prob": "x"}, TypeError, "log_prob must be callable, got 'x'"),
         ({"order": [0, 2, 1, 1, 4]}, ValueError, "order must be a permutation"),
-        ({"order": torch.tensor([ORDER, ORDER])}, ValueError, r"order must be one permutation, shape \(D,\), got \(2, 5\)"),
+        ({"order": torch.tensor([ORDER, ORDER])}, ValueError, r"order must be one permutation, .* got \(2, 5\)"),
         ({"order": []}, ValueError, "order must be a permutation"),
         ({"rows": None}, ValueError, "rows and entropy must be given together"),
         ({"entropy": None}, ValueError, "rows and entropy must be given together"),
@@ -437,13 +436,13 @@ def test_what_a_model_raises_is_raised():
         ({"context": torch.tensor([1, 0])}, ValueError, "context of whole numbers must have several rows"),
         ({"dtype": torch.int64}, TypeError, "dtype must be a floating one"),
         ({"seed": 1.5}, ValueError, "seed must be an int"),
-        ({"outputs": lambda x: x.sum(1)}, ValueError, r"outputs must have shape \(16, 5\) or \(16, 5, 'K'\), got \(16,\)"),
+        ({"outputs": lambda x: x.sum(1)}, ValueError, r"outputs must have shape \(16, 5\) or .* got \(16,\)"),
         ({"outputs": lambda x: x[:, :4]}, ValueError, r"outputs must have shape .* got \(16, 4\)"),
         ({"outputs": lambda x: (x, x)}, TypeError, "outputs must return a tensor of floats, got tuple"),
         ({"outputs": lambda x: x.long()}, TypeError, "outputs must return a tensor of floats, got torch.int64"),
         ({"log_prob": lambda x: x}, ValueError, r"log_prob must return a tensor of shape \(32,\), got \(32, 5\)"),
         ({"log_prob": lambda x: 0.0}, ValueError, r"log_prob must return a tensor of shape \(32,\), got float"),
-        ({"sample": lambda n, generator: None}, ValueError, r"sample must return a tensor of shape \(16384, 5\), got None"),
+        ({"sample": lambda n, generator: None}, ValueError, r"sample must return .*\(16384, 5\), got NoneType"),
         ({"sample": lambda n, generator: torch.zeros(n)}, ValueError, r"sample must return .* got \(16384,\)"),
     ],
 )  # fmt: skip
@@ -455,8 +454,8 @@ def test_bad_arguments_are_named(changed, kind, message):
 def test_the_models_and_the_generators_are_left_as_they_were(untouched_rng):
     model = made.MADE(D, (20,), order=torch.tensor(ORDER), dropout=0.5).train()
     before = {name: value.clone() for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-    draws = lambda n, generator: model.sample(n) * torch.rand(())
-    report(model, ORDER, log_prob=model.log_prob, sample=lambda n, generator: torch.bernoulli(torch.full((n, D), 0.5)))
+    coins = lambda n, generator: torch.bernoulli(torch.full((n, D), 0.5))  # from PyTorch's own generator
+    report(model, ORDER, log_prob=model.log_prob, sample=coins)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     for name, value in before.items():
@@ -574,7 +573,7 @@ def test_the_sampler_gives_less_than_one_false_alarm_in_ten_thousand(p):
 def test_cells_hold_rows_enough():
     """For any probabilities: at least 20 rows are expected of each cell, outcomes of similar probability share one."""
     rng = np.random.default_rng(0)
-    for trial in range(300):
+    for _ in range(300):
         p = rng.dirichlet(np.full(int(rng.integers(1, 300)), 10 ** rng.uniform(-2, 2)))
         expected = torch.tensor(p) * foreign.DRAWS
         cell = foreign.cells(expected)
