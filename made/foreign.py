@@ -27,8 +27,8 @@ _POINTS = 16  # random rows at which slopes are taken
 _BASES = 8  # random rows whose variables are changed one at a time
 _CHUNK = 2**14  # rows of a call
 _UNSEEN = math.log(1e4)  # so many rows may be expected of a kind, and yet none come: a chance of 1e-4
-_CUTS = {1: 2**14, 2: 512}  # cells of the grid along each real variable
-_BLOCK = {1: 2**8, 2: 16}  # cells of the grid that make one cell for drawn rows
+_CUTS = {1: 2**14, 2: 512, 3: 96}  # cells of the grid along each real variable
+_BLOCK = {1: 2**8, 2: 16, 3: 6}  # cells of the grid that make one cell for drawn rows
 _REACH = 6.0  # the grid reaches sinh(6), about 200 standard deviations
 
 
@@ -146,7 +146,7 @@ def spacing(D: int, finer: int = 1, *, double: bool = True) -> tuple[Tensor, Ten
     Points are sinh(t) of equally spaced t, for which sums converge fast to integrals of smooth densities.
 
     Args:
-        D: number of variables, 1 or 2.
+        D: number of variables, 1 to 3.
         finer: 1, or a divisor of the number of cells, for a coarser grid.
         double: in float64.
 
@@ -322,14 +322,13 @@ class Foreign:
     def examine(self, **tests: Callable[[], tuple[bool, str]]) -> Report:
         """Run tests by name, each of which says whether it passed and what it found.
 
-        PyTorch's global generators, which the model may use, start from the seed and are set back at the end.
+        PyTorch's global generators, which the model may use, are set back at the end; that of the CPU starts from the
+        seed.
         """
         devices = [] if self.device.type == "cpu" else [self.device]
         findings = []
         with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
             torch.default_generator.manual_seed(self.seed)
-            if devices:
-                getattr(torch, self.device.type).manual_seed(self.seed)
             for name, test in tests.items():
                 try:
                     passed, said = test()
@@ -476,7 +475,7 @@ class Foreign:
 
     def _boxes(self) -> Tensor:
         if self.D not in _CUTS:
-            raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 2 are not")
+            raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 3 are not")
         fine, coarse = self._grid(1), self._grid(2)
         if fine.sum() < 1e-3:
             raise _NotRunError("a grid at 0 misses the density: rows or sample would say where it is")
