@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from made.checks import seed_number, tensor
+from made.checks import number, seed_number, tensor
 from made.masks import degrees_from_order
 
-__all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "shortfall"]
-__all__ += ["spacing", "unless"]
+__all__ = ["DRAWS", "MAX_STATES", "RARE", "Drawn", "Finding", "Foreign", "Report", "cells", "every_row", "fit"]
+__all__ += ["shortfall", "spacing", "unless", "violations"]
 
 MAX_STATES = 2**20
 DRAWS = 2**14  # rows drawn to test a sampler
@@ -27,16 +27,16 @@ _POINTS = 16  # random rows at which slopes are taken
 _BASES = 8  # random rows whose variables are changed one at a time
 _CHUNK = 2**14  # rows of a call
 _UNSEEN = math.log(1e4)  # so many rows may be expected of a kind, and yet none come: a chance of 1e-4
-_CUTS = {1: 2**14, 2: 512}  # cells of the grid along each real variable
-_BLOCK = {1: 2**8, 2: 16}  # cells of the grid that make one cell for drawn rows
+_CUTS = {1: 2**14, 2: 512, 3: 96}  # cells of the grid along each real variable
+_BLOCK = {1: 2**8, 2: 16, 3: 6}  # cells of the grid that make one cell for drawn rows
 _REACH = 6.0  # the grid reaches sinh(6), about 200 standard deviations
 
 
-class NotRunError(Exception):
+class _NotRunError(Exception):
     """Why a test cannot be run."""
 
 
-class FaultError(Exception):
+class _FaultError(Exception):
     """What is wrong with a model, where a test cannot go on."""
 
 
@@ -89,27 +89,54 @@ class Drawn(NamedTuple):
     p_value: float
 
 
-def unless(faults: Sequence[str], otherwise: str) -> tuple[bool, str]:
-    """Whether there are no faults, and what is to be said: the first two of them, or else what is true without any.
+def violations(dependencies: Tensor, order: Tensor) -> list[str]:
+    """Say in words what keeps a dependency matrix from being autoregressive; an empty list if nothing does.
+
+    Args:
+        dependencies: bool (D, D), entry [i, j] is True if output i sees input j.
+        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
 
     Example:
-        >>> unless(["output 0 sees variable 0 itself", "output 1 sees variable 1 itself", "and so on"], "all is well")
-        (False, 'output 0 sees variable 0 itself; output 1 sees variable 1 itself; and 1 more')
+        >>> violations(torch.tensor([[False, True], [True, True]]), torch.tensor([0, 1]))
+        ['output 0 sees variable 1, which is generated later', 'output 1 sees variable 1 itself']
+    """
+    degrees = degrees_from_order(order)
+    found = []
+    for i, j in dependencies.nonzero().tolist():
+        if i == j:
+            found.append(f"output {i} sees variable {j} itself")
+        elif degrees[j] > degrees[i]:
+            found.append(f"output {i} sees variable {j}, which is generated later")
+    return found
+
+
+def unless(faults: Sequence[str], otherwise: str) -> tuple[bool, str]:
+    """Whether there are no faults, and what is to be said: the first of them, or else what is true without any.
+
+    Example:
+        >>> unless(["output 0 sees variable 0 itself", "output 1 sees variable 1 itself"], "all is well")
+        (False, 'output 0 sees variable 0 itself (1 more)')
         >>> unless([], "all is well")
         (True, 'all is well')
     """
     if not faults:
         return True, otherwise
-    return False, "; ".join(faults[:2]) + (f"; and {len(faults) - 2} more" if len(faults) > 2 else "")
+    return False, faults[0] + (f" ({len(faults) - 1} more)" if len(faults) > 1 else "")
 
 
 def every_row(values: Sequence[Tensor]) -> Tensor:
     """All rows that can be made of the values of each variable, shape (S, D), in counting order.
 
+    Raises:
+        ValueError: there are more than 2**20.
+
     Example:
         >>> every_row([torch.tensor([0, 1]), torch.tensor([5, 7])]).tolist()
         [[0, 5], [0, 7], [1, 5], [1, 7]]
     """
+    n = math.prod(map(len, values))
+    if n > MAX_STATES:
+        raise ValueError(f"model has {n} states, more than the {MAX_STATES} that can be enumerated")
     return torch.cartesian_prod(*values).reshape(-1, len(values))
 
 
@@ -119,7 +146,7 @@ def spacing(D: int, finer: int = 1, *, double: bool = True) -> tuple[Tensor, Ten
     Points are sinh(t) of equally spaced t, for which sums converge fast to integrals of smooth densities.
 
     Args:
-        D: number of variables, 1 or 2.
+        D: number of variables, 1 to 3.
         finer: 1, or a divisor of the number of cells, for a coarser grid.
         double: in float64.
 
@@ -161,7 +188,31 @@ def cells(expected: Tensor) -> Tensor:
     return cell
 
 
-def shortfall(costs: Tensor, n_states: float) -> Tensor:
+def fit(expected: Tensor, found: Tensor) -> tuple[Tensor, int, Tensor]:
+    r"""Pearson's chi-squared of frequencies: how far they are from those expected, and how rare that is.
+
+    .. math:: \chi^2 = \sum_c \frac{(n_c - e_c)^2}{e_c}
+
+    Args:
+        expected: how many rows are expected of each outcome, shape (S,), float64.
+        found: how many came, shape (..., S).
+
+    Returns:
+        Chi-squared, its degrees of freedom, and its p-value.
+
+    Example:
+        >>> fit(torch.tensor([50.0, 50.0], dtype=torch.float64), torch.tensor([60, 40]))
+        (tensor(4., dtype=torch.float64), 1, tensor(0.0455, dtype=torch.float64))
+    """
+    cell = cells(expected)
+    wanted = expected.new_zeros(int(cell.max()) + 1).index_add(0, cell, expected)
+    came = expected.new_zeros(*found.shape[:-1], len(wanted)).index_add(-1, cell, found.to(expected))
+    chi_squared, freedom = ((came - wanted) ** 2 / wanted).sum(-1), len(wanted) - 1
+    half = torch.tensor(freedom / 2, dtype=expected.dtype, device=expected.device)
+    return chi_squared, freedom, torch.special.gammaincc(half, chi_squared / 2)
+
+
+def shortfall(deviation: Tensor, n: int, log_states: float) -> Tensor:
     r"""How far the mean cost of rows may lie below the entropy of their source by chance, at most once in 10 000 times.
 
     .. math:: 4 \frac{s}{\sqrt N} + \frac{c}{N} \log\frac{S N}{c}, \qquad c = \log 10^4
@@ -170,15 +221,15 @@ def shortfall(costs: Tensor, n_states: float) -> Tensor:
     probability c/N there may be none among the N, and then no standard error knows of it.
 
     Args:
-        costs: negative log-probabilities in nats, shape (..., N).
-        n_states: number S of possible rows; 1 for real numbers, whose costs have no bound.
+        deviation: standard deviation of the costs of the rows, in nats, of any shape.
+        n: number N of rows.
+        log_states: logarithm of the number S of possible rows; 0 for real numbers, whose costs have no bound.
 
     Example:
-        >>> round(float(shortfall(torch.tensor([1.0, 3.0]).repeat(5000), 64)), 3)
+        >>> round(float(shortfall(torch.tensor(1.0), 10_000, math.log(64))), 3)
         0.05
     """
-    n = costs.shape[-1]
-    return 4 * costs.std(-1) / math.sqrt(n) + _UNSEEN / n * math.log(max(n_states * n / _UNSEEN, 1))
+    return 4 * deviation / math.sqrt(n) + _UNSEEN / n * max(log_states + math.log(n / _UNSEEN), 0)
 
 
 class Foreign:
@@ -231,23 +282,28 @@ class Foreign:
         self.D, self.seed = len(self.order), seed_number("seed", seed)
         floats = [one for one in (context, rows) if isinstance(one, Tensor) and one.is_floating_point()]
         self.dtype = dtype or (floats[0].dtype if floats else torch.get_default_dtype())
+        if not isinstance(self.dtype, torch.dtype) or not self.dtype.is_floating_point:
+            raise TypeError(f"dtype must be a floating one, such as torch.float64, got {dtype!r}")
         self.device = torch.device(device or (floats[0].device if floats else "cpu"))
         self.values = None if values is None else self._each(values)
         self.context = None if context is None else self._contexts(context)
         self.rows = None if rows is None else self._source(rows)
-        self.entropy = math.nan if entropy is None else float(entropy)
+        self.entropy = math.nan if entropy is None else number("entropy", entropy, -math.inf, math.inf)
         self.generator = torch.Generator().manual_seed(self.seed)
 
     def _each(self, values: Any) -> list[Tensor]:
         """The values of every variable."""
-        several = len(values) > 0 and torch.as_tensor(values[0]).dim() > 0
-        lists = values if several else [values] * self.D
-        if len(lists) != self.D:
-            raise ValueError(f"values must be given once, or for each of {self.D} variables, got {len(lists)} lists")
-        found = [torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in lists]
+        wrong = f"values must be different finite numbers, or a list of such for each variable, or None, got {values!r}"
+        try:
+            lists = values if torch.as_tensor(values[0]).dim() else [values] * self.D
+            found = [torch.as_tensor(one, dtype=self.dtype, device=self.device) for one in lists]
+        except (TypeError, ValueError, RuntimeError, LookupError) as error:
+            raise ValueError(wrong) from error
+        if len(found) != self.D:
+            raise ValueError(f"values must be given once, or for each of {self.D} variables, got {len(found)} lists")
         for one in found:
             if one.dim() != 1 or len(one) == 0 or len(one.unique()) < len(one) or not one.isfinite().all():
-                raise ValueError(f"values must be different finite numbers, or None for real variables, got {values!r}")
+                raise ValueError(wrong)
         return found
 
     def _contexts(self, context: Tensor) -> Tensor:
@@ -266,26 +322,28 @@ class Foreign:
     def examine(self, **tests: Callable[[], tuple[bool, str]]) -> Report:
         """Run tests by name, each of which says whether it passed and what it found.
 
-        PyTorch's global generators, which the model may use, start from the seed and are set back at the end.
+        PyTorch's global generators, which the model may use, are set back at the end; that of the CPU starts from the
+        seed.
         """
         devices = [] if self.device.type == "cpu" else [self.device]
         findings = []
         with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)
             for name, test in tests.items():
                 try:
                     passed, said = test()
-                except NotRunError as reason:
+                except _NotRunError as reason:
                     passed, said = None, str(reason)
-                except FaultError as fault:
+                except _FaultError as fault:
                     passed, said = False, str(fault)
                 findings.append(Finding(name, passed, said))
         return Report(tuple(findings))
 
     def ask(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Raw parameters of rows, shape (B, D, K)."""
-        given = [] if self.context is None else [(self.context[:1] if context is None else context).expand(len(x), -1)]
-        found = self.outputs(x, *given)
+        context = self.context[:1] if self.context is not None and context is None else context
+        given = [] if context is None else [context.expand(len(x), -1).clone()]
+        found = self.outputs(x.clone(), *given)  # what it does to its copies is its own affair
         if not isinstance(found, Tensor) or not found.is_floating_point():
             got = found.dtype if isinstance(found, Tensor) else type(found).__name__
             raise TypeError(f"outputs must return a tensor of floats, got {got}")
@@ -293,7 +351,7 @@ class Foreign:
             shape = tuple(x.shape)
             raise ValueError(f"outputs must have shape {shape} or {(*shape, 'K')}, got {tuple(found.shape)}")
         if found.isnan().any():
-            raise FaultError("outputs hold NaN")
+            raise _FaultError("outputs hold NaN")
         return found.reshape(*x.shape, -1)
 
     def random_rows(self, n: int) -> Tensor:
@@ -319,9 +377,9 @@ class Foreign:
             along = [x]
             if context is not None and context.is_floating_point():
                 along.append(context.requires_grad_())
-            found = self.ask(x.clone(), None if context is None else context.clone())
+            found = self.ask(x, context)
             if not found.requires_grad:
-                raise NotRunError("outputs have no derivative: they are cut off from x")
+                raise _NotRunError("outputs have no derivative: they are cut off from x")
             weights = torch.randn(found.shape, generator=self.generator, dtype=torch.float64, device="cpu").to(found)
             rows: list[list[Tensor]] = []
             for i in range(self.D):
@@ -329,7 +387,7 @@ class Foreign:
                 rows.append([torch.zeros_like(a) if s is None else s for s, a in zip(slopes, along, strict=True)])
         both = [torch.stack(part, 1) for part in zip(*rows, strict=True)]  # (points, D, D) and (points, D, C)
         if any(part.isnan().any() for part in both):
-            raise FaultError("slopes of outputs are NaN")
+            raise _FaultError("slopes of outputs are NaN")
         by_x, by_context = (both[0] != 0).any(0), (both[1] != 0).any(0) if len(both) > 1 else None
         return by_x, by_context
 
@@ -338,7 +396,7 @@ class Foreign:
         """Entry [i, j] is True if an output for variable i has a slope along input j at a random row; (D, D)."""
         found = self._gradients[0].cpu()
         if self.D > 1 and not found.any():
-            raise NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
+            raise _NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
         return found
 
     @cached_property
@@ -349,7 +407,7 @@ class Foreign:
             for base in self.random_rows(_BASES).split(1):
                 context = self.random_contexts(1)
                 same = base.repeat(self.D, 1)
-                before = self.ask(same.clone(), context)
+                before = self.ask(same, context)
                 for changed in self._changes(same):  # row j differs in variable j only
                     moved |= (self.ask(changed, context) != before).any(-1).T
         return moved.cpu()
@@ -373,14 +431,14 @@ class Foreign:
         """What changes the outputs of a row although the row is the same."""
         with torch.no_grad():
             x, context = self.random_rows(_POINTS), self.random_contexts(1)
-            before = self.ask(x.clone(), context)
-            if not torch.equal(before, self.ask(x.clone(), context)):
+            before = self.ask(x, context)
+            if not torch.equal(before, self.ask(x, context)):
                 return ["two equal calls give different outputs"]
             others = self.random_rows(_POINTS)
             others[0] = x[0]
             if not torch.equal(before[0], self.ask(others, context)[0]):
                 return ["outputs of a row change with the other rows of its batch"]
-            alone, tolerance = self.ask(x[:1].clone(), context)[0], torch.finfo(before.dtype).eps ** 0.5
+            alone, tolerance = self.ask(x[:1], context)[0], torch.finfo(before.dtype).eps ** 0.5
             if not torch.allclose(alone, before[0], tolerance, tolerance):
                 return ["outputs of a row alone differ from those in a batch"]
         return []
@@ -397,13 +455,13 @@ class Foreign:
                 parts.append(found.double())
         found = torch.cat(parts)
         if found.isnan().any():
-            raise FaultError("log_prob gives NaN")
+            raise _FaultError("log_prob gives NaN")
         return found
 
     def _bernoulli(self, x: Tensor) -> Tensor:
         logits = self.ask(x)
         if logits.shape[-1] > 1 or self.values is None or any(one.tolist() != [0, 1] for one in self.values):
-            raise NotRunError("needs log_prob: outputs are no Bernoulli logits of values 0 and 1")
+            raise _NotRunError("needs log_prob: outputs are no Bernoulli logits of values 0 and 1")
         return -torch.nn.functional.binary_cross_entropy_with_logits(logits[..., 0], x, reduction="none").sum(1)
 
     @cached_property
@@ -411,21 +469,18 @@ class Foreign:
         """Probabilities of all rows (S,); of real variables those of boxes, which cover the space; float64."""
         if self.values is None:
             return self._boxes()
-        if self.n_states > MAX_STATES:
-            raise NotRunError(f"{len(self.values)} variables have more than {MAX_STATES} states")
+        if math.prod(map(len, self.values)) > MAX_STATES:
+            raise _NotRunError(f"{self.D} variables have more than {MAX_STATES} states: too many to enumerate")
         return self.log_prob(every_row(self.values)).exp()
-
-    @property
-    def n_states(self) -> int:
-        """Number of possible rows; 1 for real variables."""
-        return math.prod(map(len, self.values or []))
 
     def _boxes(self) -> Tensor:
         if self.D not in _CUTS:
-            raise NotRunError(f"{self.D} real variables are too many for an integral on a grid, 2 are not")
+            raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 3 are not")
         fine, coarse = self._grid(1), self._grid(2)
+        if fine.sum() < 1e-3:
+            raise _NotRunError("a grid at 0 misses the density: rows or sample would say where it is")
         if abs(fine.sum() - coarse.sum()) > 1e-4:
-            raise NotRunError(f"no grid is fine enough: {coarse.sum():.4f} becomes {fine.sum():.4f} with half the step")
+            raise _NotRunError(f"no grid is fine enough: {coarse.sum():.4f}, with half the step {fine.sum():.4f}")
         edges = _CUTS[self.D] // _BLOCK[self.D]
         blocks = fine.reshape(*[size for _ in range(self.D) for size in (edges, _BLOCK[self.D])])
         return blocks.sum(tuple(range(1, 2 * self.D, 2))).flatten()
@@ -461,9 +516,9 @@ class Foreign:
     def costs(self) -> Tensor:
         """Negative log-probability of each row of the source, in nats."""
         if self.rows is None:
-            raise NotRunError("needs rows of a source, and its entropy")
+            raise _NotRunError("needs rows of a source, and its entropy")
         if len(self.rows) < 100:
-            raise NotRunError(f"needs 100 rows, got {len(self.rows)}")
+            raise _NotRunError(f"needs 100 rows, got {len(self.rows)}")
         return -self.log_prob(self.rows)
 
     @property
@@ -474,31 +529,34 @@ class Foreign:
     @property
     def slack(self) -> float:
         """How far chance may bring the cost below the entropy."""
-        return float(shortfall(self.costs, self.n_states))
+        if self.cost == math.inf:  # a row that is impossible to the model
+            return 0.0
+        log_states = sum(math.log(len(one)) for one in self.values or [])
+        return float(shortfall(self.costs.std(), len(self.costs), log_states))
 
     @property
     def said_of_cost(self) -> str:
         """The cost and the entropy in words."""
-        return f"rows cost {self.cost:.3f} nats, their source has {self.entropy:.3f} (chance: {self.slack:.3f})"
+        return f"rows cost {self.cost:.3f} nats, their entropy is {self.entropy:.3f}, chance {self.slack:.3f}"
 
     @cached_property
     def drawn(self) -> Tensor:
         """Rows drawn from the model, shape (DRAWS, D)."""
         if self.sampler is None:
-            raise NotRunError("needs sample")
+            raise _NotRunError("needs sample")
         with torch.no_grad():
             found = self.sampler(DRAWS, torch.Generator(self.device).manual_seed(self.seed))
         if not isinstance(found, Tensor) or found.shape != (DRAWS, self.D):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(f"sample must return a tensor of shape {(DRAWS, self.D)}, got {got}")
         if found.isnan().any():
-            raise FaultError("sample gives NaN")
+            raise _FaultError("sample gives NaN")
         return found
 
-    def _index(self) -> Tensor:
+    def _index(self, drawn: Tensor) -> Tensor:
         """Which of the masses each drawn row belongs to."""
         index = torch.zeros(DRAWS, dtype=torch.long, device="cpu")
-        for i, column in enumerate(self.drawn.double().cpu().T):
+        for i, column in enumerate(drawn.double().cpu().T):
             if self.values is None:
                 centre, scale = (part[i] for part in self._where)
                 step = 2 * _REACH * _BLOCK[self.D] / _CUTS[self.D]
@@ -509,7 +567,7 @@ class Foreign:
                 equal, size = column[:, None] == own, len(own)
                 if not equal.any(1).all():
                     strange = column[~equal.any(1)][0].item()
-                    raise FaultError(f"sample gives variable {i} the value {strange:g}, which is none of its values")
+                    raise _FaultError(f"sample gives variable {i} the value {strange:g}, which is none of its values")
                 place = equal.long().argmax(1)
             index = index * size + place
         return index
@@ -517,18 +575,14 @@ class Foreign:
     @cached_property
     def frequencies(self) -> Drawn:
         """How well the frequencies of drawn rows fit their probabilities."""
-        index, total = (self.drawn, self.masses) and self._index(), self.total
+        drawn, total = self.drawn, self.total
         if abs(total - 1) > self.tolerance:
-            raise NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
-        expected = self.masses.cpu() * DRAWS / total
-        cell = cells(expected)
-        wanted = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add_(0, cell, expected)
-        found = cell[index].bincount(minlength=len(wanted))
-        if len(wanted) == 1:
-            raise NotRunError("nearly all probability is that of one row")
-        chi_squared, freedom = ((found - wanted) ** 2 / wanted).sum(), len(wanted) - 1
-        tail = torch.special.gammaincc(torch.tensor(freedom / 2, dtype=torch.float64), chi_squared / 2)
-        return Drawn(float(chi_squared), freedom, float(tail))
+            raise _NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
+        found = self._index(drawn).bincount(minlength=len(self.masses))
+        chi_squared, freedom, p_value = fit(self.masses.cpu() * DRAWS / total, found)
+        if freedom == 0:
+            raise _NotRunError("nearly all probability is that of one row")
+        return Drawn(float(chi_squared), freedom, float(p_value))
 
     @property
     def said_of_draws(self) -> str:
@@ -536,18 +590,17 @@ class Foreign:
         chi_squared, freedom, p = self.frequencies
         said = f"{DRAWS} rows drawn: chi-squared {chi_squared:.1f} ({freedom} d.o.f.), p = {p:.2g}"
         own = torch.equal(self.order[self.order], torch.arange(self.D, device="cpu"))
-        return said + ("; the order is its own inverse, so one taken for the other would not show" if own else "")
+        return said + ("; the order is its own inverse: one for the other would not show" if own else "")
 
     @property
     def deaf(self) -> list[str]:
-        """Which allowed dependencies are missing, and which outputs do not hear the context."""
+        """Which allowed dependencies are missing, and which outputs do not hear the context: at most one sentence."""
         if self.unsteady:
-            raise NotRunError(f"cannot tell: {self.unsteady[0]}")
+            raise _NotRunError(f"cannot tell: {self.unsteady[0]}")
         heard = self.flips
-        with suppress(NotRunError):
+        with suppress(_NotRunError):
             heard = heard | self.slopes
-        missing = (self.degrees[:, None] > self.degrees) & ~heard
-        said = []
+        missing, said = (self.degrees[:, None] > self.degrees) & ~heard, []
         if missing.any():
             steps = int(missing[self.order[1:], self.order[:-1]].sum())
             said.append(
@@ -559,7 +612,7 @@ class Foreign:
             first = ", the first generated," if unheard[0] == self.order[0] else ""
             those = f"output {unheard[0]}{first} does" if len(unheard) == 1 else f"outputs {unheard} do"
             said.append(f"{those} not hear the context")
-        return said
+        return ["; ".join(said)] if said else []
 
     @property
     def _hears_context(self) -> Tensor:
@@ -568,9 +621,9 @@ class Foreign:
             return torch.ones(self.D, dtype=torch.bool, device="cpu")
         x = self.random_rows(_POINTS)
         with torch.no_grad():
-            several = torch.stack([self.ask(x.clone(), one) for one in self.context[:_POINTS].split(1)])
+            several = torch.stack([self.ask(x, one) for one in self.context[:_POINTS].split(1)])
         heard = (several != several[:1]).any(-1).flatten(0, 1).any(0).cpu()
-        with suppress(NotRunError):
+        with suppress(_NotRunError):
             along = self._gradients[1]
             heard = heard if along is None else heard | along.any(-1).cpu()
         return heard
