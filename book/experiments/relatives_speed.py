@@ -7,7 +7,7 @@ Networks are those of ``relatives.py`` with the first seed, as trained; where th
 trained again. Contenders of a task take turns in every round, so that a slow moment of the machine meets them all; the
 first round warms up. Times are medians over rounds with quartiles, in milliseconds. To draw, ``naive`` is a full pass
 for every variable, ``fast`` computes once what is final. The task ``half`` is the exact log-probability of 32 pixels of
-a row whose other pixels are unknown.
+a row whose other pixels are unknown. ``relatives_drawn.npz`` gets a few rows of each network, from equal uniforms.
 """
 
 import json
@@ -15,6 +15,7 @@ import os
 import statistics
 import time
 
+import numpy
 import other_models
 import relatives
 import run
@@ -23,8 +24,8 @@ import torch
 import made
 
 EXPECTED = "3 minutes"
-CONFIG = {"relatives": relatives.CONFIG, "rounds": 7, "draw": [1, 100], "turn_ms": 50}
-TOY = {"relatives": relatives.TOY, "rounds": 1, "draw": [1], "turn_ms": 0}
+CONFIG = {"relatives": relatives.CONFIG, "rounds": 7, "draw": [1, 100], "turn_ms": 50, "shown": 10}
+TOY = {"relatives": relatives.TOY, "rounds": 1, "draw": [1], "turn_ms": 0, "shown": 1}
 
 
 def trained(config, folder, model, runs):
@@ -121,12 +122,21 @@ def table(contenders, config, **about):
     return rows
 
 
+def shown(networks, n):
+    """Some rows of every network as arrays of small integers; equal uniforms for all."""
+    drawn = {
+        model: network.sample(n, generator=torch.Generator().manual_seed(0)) for model, network in networks.items()
+    }
+    return {f"drawn_{model}": rows.to(torch.uint8).numpy() for model, rows in drawn.items()}
+
+
 def main():
     chosen, folder = run.begin("relatives_speed", __doc__, EXPECTED)
     config, started = TOY if chosen.toy else CONFIG, time.time()
     runs = [] if chosen.toy else json.loads((folder / "relatives.json").read_text())["runs"]
     networks = {name: trained(config["relatives"], folder, name, runs) for name in config["relatives"]["models"]}
     x = made.data.load(config["relatives"]["data"]).test
+    numpy.savez_compressed(folder / "relatives_drawn.npz", **shown(networks, config["shown"]))
     load, wall, work = os.getloadavg()[0], time.perf_counter(), time.process_time()
     rows = table(scoring(networks, x), config, task="score", n=len(x))
     for n in config["draw"]:
