@@ -31,12 +31,16 @@ CHAPTERS = {
         verdict("bug"),
     ),
     7: ("Can one network know every order?", f"{verdict('any_order')} It then fills in whatever is missing."),
-    8: ("Grey levels, real numbers, tables, classes?", "The masks stay; only the meaning of the outputs changes."),
-    9: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
+    8: ("Grey levels, real numbers, classes?", "The masks stay; only the meaning of the outputs changes."),
+    9: (
+        "Mixed columns, missing values, any question?",
+        "Rows are learned as they are, if gaps do not depend on what they hide.",
+    ),
     10: (
         "How would you notice a fault?",
         "With six small tests; seven public faults show what each finds, and what none does.",
     ),
+    12: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 
 BLOCK = re.compile(r"(<!-- chapters: .*? -->\n).*?(<!-- end of chapters -->)", re.S)
