@@ -251,7 +251,7 @@ def test_a_leak_that_few_rows_or_one_level_shows_is_named():
     rare = lambda x: model.outputs(x) + F.one_hot(torch.tensor(1), D) * (x[:, 3] * x[:, 4] * x[:, 0]).unsqueeze(1)
     assert failed(model.report(outputs=rare))[:2] == ["slopes", "flips"]
     level = lambda x: torch.stack([0 * x[:, 0] + (x[:, 1] == 6), x[:, 0]], 1)
-    found = report(level, [0, 1], values=range(7))
+    found = report(level, [0, 1], values=range(60))
     assert found["flips"].said == "output 0 sees variable 1, which is generated later"
 
 
@@ -591,7 +591,7 @@ def test_cells_hold_rows_enough():
     """For any probabilities: at least 20 rows are expected of each cell, outcomes of similar probability share one."""
     rng = np.random.default_rng(0)
     for _ in range(300):
-        p = rng.dirichlet(np.full(int(rng.integers(1, 300)), 10 ** rng.uniform(-2, 2)))
+        p = rng.dirichlet(np.full(int(rng.integers(1, 3000)), 10 ** rng.uniform(-2, 2)))
         expected = torch.tensor(p) * foreign.DRAWS
         cell = foreign.cells(expected)
         sums = torch.zeros(int(cell.max()) + 1, dtype=torch.float64).index_add(0, cell, expected)
