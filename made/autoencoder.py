@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from made.checks import check_sizes, integer
+from made.checks import check_sizes, integer, is_noise
 from made.formats import Converted, check_complete
 from made.layers import Linear
 from made.likelihoods import Bernoulli, Likelihood
@@ -140,18 +139,3 @@ def perceptron(widths: Sequence[int], generator: torch.Generator) -> nn.Sequenti
     for before, after in pairwise(widths):
         layers += [Linear(before, after, generator=generator), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
-
-
-def is_noise(noise: object) -> bool:
-    """Whether noise is a pair of a known kind and a sensible level.
-
-    Example:
-        >>> is_noise(("mask", 0.3)), is_noise(("mask", 1.5)), is_noise("gaussian")
-        (True, False, False)
-    """
-    if not isinstance(noise, tuple) or len(noise) != 2:
-        return False
-    kind, level = noise
-    if not isinstance(level, (int, float)):
-        return False
-    return (kind == "mask" and 0 <= level <= 1) or (kind == "gaussian" and 0 <= level < math.inf)

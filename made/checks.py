@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["boolean", "check_sizes", "integer", "is_integer", "number", "plain", "positive", "seed_number", "tensor"]
-__all__ += ["warn_of_half"]
+__all__ = ["boolean", "check_sizes", "integer", "is_integer", "is_noise", "number", "plain", "positive"]
+__all__ += ["seed_number", "tensor", "warn_of_half"]
 
 _NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
@@ -260,6 +260,21 @@ def _held(name: str, cells: np.ndarray, wide: np.ndarray, whole: np.ndarray, dty
         was = was.item() if isinstance(was, np.generic) else was
         raise ValueError(f"{name} must hold what {dtype} can: {was!r} at position {place} would become {now}")
     return result
+
+
+def is_noise(noise: object) -> bool:
+    """Whether noise is a pair of a known kind and a sensible level.
+
+    Example:
+        >>> is_noise(("mask", 0.3)), is_noise(("mask", 1.5)), is_noise("gaussian")
+        (True, False, False)
+    """
+    if not isinstance(noise, tuple) or len(noise) != 2:
+        return False
+    kind, level = noise
+    if not isinstance(level, (int, float)):
+        return False
+    return (kind == "mask" and 0 <= level <= 1) or (kind == "gaussian" and 0 <= level < math.inf)
 
 
 def check_sizes(n_features: int, hidden: Sequence[int]) -> tuple[int, tuple[int, ...]]:

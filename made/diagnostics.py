@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from made.foreign import MAX_STATES, RARE, Foreign, Report, every_row, unless, violations
 from made.layers import MaskedLinear, evaluation_view
-from made.masks import degrees_from_order
 
 if TYPE_CHECKING:
     from made.autoencoder import Autoencoder
@@ -25,13 +24,12 @@ __all__ = [
     "flip_dependencies",
     "jacobian_dependencies",
     "positive_copy",
+    "report",
     "states",
     "structural_dependencies",
     "total_probability",
     "violations",
 ]
-
-MAX_STATES = 2**20
 
 
 def structural_dependencies(model: MADE) -> Tensor:
@@ -134,27 +132,6 @@ def any_of_each(rows: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([rows_of_one.any(0) for rows_of_one in rows.split(list(sizes))])
 
 
-def violations(dependencies: Tensor, order: Tensor) -> list[str]:
-    """Say in words what keeps a dependency matrix from being autoregressive; an empty list if nothing does.
-
-    Args:
-        dependencies: bool (D, D), entry [i, j] is True if output i sees input j.
-        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
-
-    Example:
-        >>> violations(torch.tensor([[False, True], [True, True]]), torch.tensor([0, 1]))
-        ['output 0 sees variable 1, which is generated later', 'output 1 sees variable 1 itself']
-    """
-    degrees = degrees_from_order(order)
-    found = []
-    for i, j in dependencies.nonzero().tolist():
-        if i == j:
-            found.append(f"output {i} sees variable {j} itself")
-        elif degrees[j] > degrees[i]:
-            found.append(f"output {i} sees variable {j}, which is generated later")
-    return found
-
-
 def count_parameters(model: nn.Module) -> int:
     """How many numbers a model learns: the weights that its masks let through, and the biases.
 
@@ -214,9 +191,7 @@ def states(model: MADE | Average) -> Tensor:
     if likelihood.n_states is None:
         raise ValueError(f"model must have a finite support to be enumerated, its likelihood is {likelihood}")
     sizes = [likelihood.select([i]).n_states or 0 for i in range(n_features)]  # the support is finite: never 0
-    if math.prod(sizes) > MAX_STATES:
-        raise ValueError(f"model has {math.prod(sizes)} states, more than the {MAX_STATES} that can be enumerated")
-    rows = torch.cartesian_prod(*[torch.arange(size, device="cpu") for size in sizes]).reshape(-1, n_features)
+    rows = every_row([torch.arange(size, device="cpu") for size in sizes])
     parameter = next(model.parameters())
     return rows.to(parameter.device, parameter.dtype)
 
@@ -243,3 +218,82 @@ def total_probability(model: MADE | Average, context: Tensor | None = None) -> f
         probe = evaluation_view(model)
         parts = [probe.log_prob(rows, *given).double().exp().sum() for rows in states(model).split(2**14)]
     return float(torch.stack(parts).sum())
+
+
+def report(
+    outputs: Callable[..., Tensor],
+    order: Sequence[int] | Tensor,
+    *,
+    log_prob: Callable[[Tensor], Tensor] | None = None,
+    sample: Callable[[int, torch.Generator], Tensor] | None = None,
+    values: Any = (0.0, 1.0),
+    context: Tensor | None = None,
+    rows: Tensor | None = None,
+    entropy: float | None = None,
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Report:
+    """Six tests of any autoregressive model, of which nothing is known but that it can be called.
+
+    ====================  =========================================================================================
+    slopes                no output has a slope along its own variable or a later one, by autograd at random rows
+    flips                 nor does it change when one of these is changed; a row's outputs depend on nothing else:
+                          not on the other rows of the batch, and they are the same when asked again
+    total                 the probabilities of all rows sum to 1; a density of 1 to 3 real variables integrates to 1
+    entropy               rows of a source cost at least its entropy on average, except by chance (see
+                          :func:`made.foreign.shortfall`)
+    sampler               drawn rows are as frequent as they are probable: chi-squared with a p-value of at least
+                          ``RARE``, one in a million
+    hearing               every output hears all earlier variables, and the context, the first one included
+    ====================  =========================================================================================
+
+    A test that cannot be run says why. The first five find what makes a model no distribution, or its sampler another
+    one; the last finds what it cannot learn. Callables are called as they are: dropout left on stays on, batch norm in
+    training mode counts the calls, and what they draw from generators other than PyTorch's goes on from where it was.
+
+    Args:
+        outputs: from rows (B, D), and contexts (B, C) if ``context`` is given, to raw parameters (B, D) or (B, D, K):
+            ``[:, i]`` are those of variable i.
+        order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
+        log_prob: from rows (B, D) to nats (B,), under one context, if there is any. Default: the outputs are logits of
+            variables that are 0 or 1; the first context counts.
+        sample: called with a number n and a generator, gives rows (n, D), as ``log_prob`` has them.
+        values: what a variable may be, or a list of that for each; None for real numbers.
+        context: one context, shape (C,), or several, shape (N, C).
+        rows: of a source whose entropy is known, shape (N, D), at least 100.
+        entropy: of that source in nats.
+        seed: of random rows and of what the model draws from PyTorch's generators, which are set back at the end.
+        dtype: of the rows that the model is asked about. Default: that of ``context`` or ``rows``, else PyTorch's.
+        device: likewise. Default: that of ``context`` or ``rows``, else the CPU.
+
+    Returns:
+        Six findings with ``name``, ``passed`` (True, False, or None: not run) and ``said``; ``passed`` if none failed.
+
+    Raises:
+        TypeError: an argument is of the wrong kind; the message names it. Likewise:
+        ValueError: an argument, or what a callable returns, has the wrong shape or values.
+
+    Example:
+        >>> import made
+        >>> model = made.MADE(3, order=torch.tensor([1, 2, 0]))
+        >>> draw = lambda n, generator: model.sample(n, generator=generator)
+        >>> print(report(model, [1, 2, 0], log_prob=model.log_prob, sample=draw))
+        slopes   passed   no slope along the own or a later variable
+        flips    passed   no change with the own or a later variable
+        total    passed   the total probability is 1.000000
+        entropy  not run  needs rows of a source, and its entropy
+        sampler  passed   16384 rows drawn: chi-squared ... p = ...
+        hearing  passed   every output hears all earlier variables
+    """
+    model = Foreign(outputs, order, log_prob, sample, values, context, rows, entropy, seed, dtype, device)
+    return model.examine(
+        slopes=lambda: unless(violations(model.slopes, model.order), "no slope along the own or a later variable"),
+        flips=lambda: unless(
+            model.unsteady or violations(model.flips, model.order), "no change with the own or a later variable"
+        ),
+        total=lambda: (abs(model.total - 1) <= model.tolerance, f"the total probability is {model.total:.6f}"),
+        entropy=lambda: (model.cost >= model.entropy - model.slack, model.said_of_cost),
+        sampler=lambda: (model.frequencies.p_value >= RARE, model.said_of_draws),
+        hearing=lambda: unless(model.deaf, "every output hears all earlier variables"),
+    )

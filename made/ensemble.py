@@ -14,7 +14,7 @@ from made.layers import evaluation_view
 from made.likelihoods import Likelihood
 from made.masks import Connectivity
 from made.model import MADE
-from made.patterns import row_by_row
+from made.patterns import all_mades, row_by_row
 
 __all__ = ["Average", "Ensemble", "Mixture", "all_mades", "choose", "impute", "marginal_log_prob", "members_of"]
 __all__ += ["prefix_log_prob"]
@@ -241,23 +241,6 @@ def choose(scores: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         return [torch.arange(n, device=scores.device)] * J
     drawn = torch.multinomial(scores.softmax(1).cpu(), 1, generator=generator).squeeze(1)
     return [(drawn == k).nonzero().squeeze(1).to(scores.device) for k in range(J)]
-
-
-def all_mades(members: list[Any]) -> list[MADE]:
-    """The members, if all are MADEs.
-
-    Raises:
-        TypeError: something is no MADE.
-
-    Example:
-        >>> all_mades([nn.Linear(1, 1)])
-        Traceback (most recent call last):
-        TypeError: model must be a MADE or an average of such for this, got Linear
-    """
-    for member in members:
-        if not isinstance(member, MADE):
-            raise TypeError(f"model must be a MADE or an average of such for this, got {type(member).__name__}")
-    return members
 
 
 def members_of(model: MADE | Average) -> tuple[list[MADE], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +11,29 @@ from torch import Tensor
 from made.masks import Connectivity
 from made.model import MADE
 
-__all__ = ["NEEDS_ORDERS", "by_pattern", "row_by_row"]
+__all__ = ["NEEDS_ORDERS", "all_mades", "by_pattern", "row_by_row"]
 
 NEEDS_ORDERS = (
     'model must be order-agnostic to put any known variables first: make it with order="random" and n_masks=None '
     "(or several); with one order, model.sample(given=...) completes what comes last in it"
 )
+
+
+def all_mades(members: list[Any]) -> list[MADE]:
+    """The members, if all are MADEs.
+
+    Raises:
+        TypeError: something is no MADE.
+
+    Example:
+        >>> all_mades([torch.nn.Linear(1, 1)])
+        Traceback (most recent call last):
+        TypeError: model must be a MADE or an average of such for this, got Linear
+    """
+    for member in members:
+        if not isinstance(member, MADE):
+            raise TypeError(f"model must be a MADE or an average of such for this, got {type(member).__name__}")
+    return members
 
 
 def row_by_row(model: MADE, ask: Callable[..., Tensor], x: Tensor, rank: Tensor, context: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The wines of chapter 8: MADE beside a Gaussian, regressions, naive Bayes and independent columns, on equal questions.
+"""The wines of chapter 9: MADE beside a Gaussian, regressions, naive Bayes and independent columns, on equal questions.
 
 The chapter imports this. Every wine is in the test rows of one of five folds, so there is one cost per wine. The
 questions are: ``density``, the negative log-density of the whole row in nats, the grower included; ``grower``, the

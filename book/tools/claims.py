@@ -50,7 +50,7 @@ def verdict(name):
 
 
 POST, PAPER, OTHERS = "the post", "the paper", "others"
-MYSTERY, SCORES = "06_the_mystery_of_the_direct_connection", "09_the_scoreboard"
+MYSTERY, SCORES = "06_the_mystery_of_the_direct_connection", "12_the_scoreboard"
 ORDERS = "07_orders_masks_ensembles"
 
 
@@ -355,7 +355,7 @@ def binarized_mnist():
     PAPER,
     f"A MADE with one mask scores {table('dna', 'one mask')} on DNA, {table('mushrooms', 'one mask')} on Mushrooms, "
     f"{table('nips', 'one mask')} on NIPS-0-12.",
-    verdict="Lower on all three, with what chapter 9 adds to training.",
+    verdict="Lower on all three, with what chapter 12 adds to training.",
     chapter=SCORES,
     heading="The scores",
 )

@@ -31,8 +31,12 @@ CHAPTERS = {
         verdict("bug"),
     ),
     7: ("Can one network know every order?", f"{verdict('any_order')} It then fills in whatever is missing."),
-    8: ("Grey levels, real numbers, tables, classes?", "The masks stay; only the meaning of the outputs changes."),
-    9: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
+    8: ("Grey levels, real numbers, classes?", "The masks stay; only the meaning of the outputs changes."),
+    9: (
+        "Mixed columns, missing values, any question?",
+        "Rows are learned as they are, if gaps do not depend on what they hide.",
+    ),
+    12: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 
 BLOCK = re.compile(r"(<!-- chapters: .*? -->\n).*?(<!-- end of chapters -->)", re.S)

@@ -235,3 +235,28 @@ def test_parameters_that_a_mask_forbids_do_not_count(other):
     (model(x) * torch.rand(40, 25, generator=torch.Generator().manual_seed(1))).sum().backward()
     learning = sum(int(p.grad.count_nonzero()) for p in model.parameters())
     assert other.parameters_that_count(model) == learning < sum(p.numel() for p in model.parameters())
+
+
+def test_networks_for_any_order_are_scored_under_the_same_orders(other):
+    """Of a MADE made for an order, the same weights say the same; averages over orders are those over its views."""
+    relatives = importlib.import_module("relatives")
+    network, orders = relatives.build(relatives.CONFIG, "MADE, any order", 0.0, 0), relatives.drawn({"seed": 3, "n": 2})
+    alone = made.MADE(64, (500,), order=orders[1])
+    with torch.no_grad():
+        for ours, theirs in zip(alone.parameters(), network.parameters(), strict=True):
+            ours.copy_(theirs)
+    x = torch.rand(5, 64, generator=torch.Generator().manual_seed(0)).round()
+    log_p = relatives.scored(network, x, orders)
+    torch.testing.assert_close(log_p[1].float(), alone.log_prob(x))
+    assert (log_p[0] - log_p[1]).abs().max() > 1e-3
+    transformer = other.seeded(other.AnyOrderTransformer, 64, 4, 1, 1)
+    torch.testing.assert_close(relatives.scored(transformer, x, orders)[1].float(), transformer.log_prob(x, orders[1]))
+
+
+def test_half_of_a_row_is_scored_exactly(other):
+    """The first three variables of an order, against the sum over all values of the others."""
+    speed, model = importlib.import_module("relatives_speed"), build(other, "AnyOrderTransformer")
+    x, order = rows(6), torch.tensor(ORDER)
+    together = model.log_prob(x, order).exp()
+    same = (x[:, None, order[:3]] == x[None, :, order[:3]]).all(-1)
+    torch.testing.assert_close(speed.first_half(model, x, order).exp(), same.double() @ together)
