@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ENV := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 # The versions to install: those that the stored outputs were made with.
 CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
@@ -24,6 +25,11 @@ $(ENV): pyproject.toml $(CONSTRAINTS)
 	$(PIP) -e ".[dev]"
 	@touch $@
 
+# zuko, nflows, normflows and pyro, which only tests, benchmarks and one experiment use.
+$(PEERS): $(ENV)
+	$(PIP) -e ".[dev,benchmark]"
+	@touch $@
+
 book: $(ENV)  ## build the book and print the page to open
 	$(BIN)/python book/tools/build.py
 
@@ -38,7 +44,7 @@ lint: $(ENV)  ## style, format, types, workflows and forms: all that .pre-commit
 unit: $(ENV)  ## unit tests and doctests, without other processes, notebooks and browsers
 	$(BIN)/python -m pytest -m "not processes and not browser" --ignore-glob='*.ipynb'
 
-test: $(PAGE) lint  ## everything: lint, unit tests, doctests, every notebook against its stored outputs, every page in a browser
+test: $(PAGE) $(PEERS) lint  ## everything: lint, unit tests, doctests, every notebook against its stored outputs, every page in a browser
 	$(BIN)/python book/tools/chromium.py
 	$(BIN)/python -m pytest
 
@@ -55,8 +61,8 @@ newest:  ## unit tests with the newest versions there are, in an environment of 
 notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/tools/execute.py
 
-results: $(ENV)  ## run every experiment again that needs no GPU (hours; what is recorded already is skipped where a script says so)
-	for script in mnist pixelcnn masks any_order slips direct neighbours levels records tables relatives relatives_speed; do $(BIN)/python book/experiments/$$script.py || exit 1; done
+results: $(PEERS)  ## run every experiment again that needs no GPU (hours; what is recorded already is skipped where a script says so)
+	for script in mnist pixelcnn masks any_order slips direct neighbours levels records tables relatives relatives_speed peers; do $(BIN)/python book/experiments/$$script.py || exit 1; done
 	$(BIN)/python book/tools/ledger.py
 
 launch: $(ENV)  ## write the address of the repository from _config.yml into the first cell of every chapter
@@ -70,8 +76,7 @@ pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
 	$(BIN)/python book/tools/chromium.py
 	$(BIN)/python book/tools/pdf.py
 
-benchmark: $(ENV)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
-	$(PIP) -e ".[dev,benchmark]"
+benchmark: $(PEERS)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
 
 dist: $(ENV)  ## the files of a release, in dist

@@ -96,7 +96,7 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
     it, under an order with that first. Such scores are of fewer variables, hence not comparable with those of complete
     rows. An order that begins with a column learns it from the rows that hold it. So if its gaps depend on other
-    columns, what is drawn leans towards the rows without gaps, while gaps are imputed rightly (chapter 9): to draw whole
+    columns, what is drawn leans towards rows without gaps, while gaps are imputed rightly (chapter 9). To draw whole
     rows, fit once more on an imputed table.
 
     Args:

@@ -27,8 +27,8 @@ _POINTS = 16  # random rows at which slopes are taken
 _BASES = 8  # random rows whose variables are changed one at a time
 _CHUNK = 2**14  # rows of a call
 _UNSEEN = math.log(1e4)  # so many rows may be expected of a kind, and yet none come: a chance of 1e-4
-_CUTS = {1: 2**14, 2: 512, 3: 96}  # cells of the grid along each real variable
-_BLOCK = {1: 2**8, 2: 16, 3: 6}  # cells of the grid that make one cell for drawn rows
+_CUTS = {1: 2**14, 2: 512, 3: 64}  # cells of the grid along each real variable
+_BLOCK = {1: 2**8, 2: 16, 3: 4}  # cells of the grid that make one cell for drawn rows
 _REACH = 6.0  # the grid reaches sinh(6), about 200 standard deviations
 
 

@@ -36,6 +36,10 @@ CHAPTERS = {
         "Mixed columns, missing values, any question?",
         "Rows are learned as they are, if gaps do not depend on what they hide.",
     ),
+    10: (
+        "How would you notice a fault?",
+        "With six small tests; seven public faults show what each finds, and what none does.",
+    ),
     12: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 

@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "book" / "experiments")]
 import networks
-import peers
+import rivals
 from run import RESULTS, processor, write
 
 import made
@@ -147,8 +147,8 @@ def step(config, keep):
     for hidden in config["hidden"]:
         contenders, model = {}, made.MADE(config["D"], hidden, direct=False)
         for fused in (False, True):
-            for name, network in peers.build_peers(model)[0].items():
-                loss = lambda network=network: peers.nll(network, x)
+            for name, network in rivals.build_peers(model)[0].items():
+                loss = lambda network=network: rivals.nll(network, x)
                 contenders[name + (", fused" if fused else "")] = step_of(loss, adam(network, fused))
         variants = {
             "made": model,
@@ -178,7 +178,7 @@ def epoch(config, keep):
     def run(network, batches, optimizer):
         for rows in batches():
             optimizer.zero_grad()
-            peers.nll(network, rows).backward()
+            rivals.nll(network, rows).backward()
             optimizer.step()
 
     loader = DataLoader(TensorDataset(x), batch_size=size, shuffle=True)
@@ -188,7 +188,7 @@ def epoch(config, keep):
     }
     contenders = {}
     for way, (batches, fused) in ways.items():
-        for name, network in peers.build_peers(model)[0].items():
+        for name, network in rivals.build_peers(model)[0].items():
             optimizer = adam(network, fused)
             contenders[name + way] = lambda a=network, b=batches, c=optimizer: run(a, b, c)
     contenders["made"] = lambda: made.fit(model, x, epochs=1, batch_size=size, progress=False)
@@ -206,7 +206,7 @@ def until(config, keep):
         split = made.data.load(given["data"], binarize="threshold")
         x, valid = split.train, split.valid[:1000]
     model, draw = made.MADE(config["D"], hidden, direct=False, seed=0), torch.Generator().manual_seed(0)
-    racers = {name: (network, peers.nll) for name, network in peers.build_peers(model)[0].items()}
+    racers = {name: (network, rivals.nll) for name, network in rivals.build_peers(model)[0].items()}
     keep.enter_context(kept_masked(model))
     racers["made"] = (model, lambda model, rows: model.loss(rows))
     optimizers = {name: adam(network, lr=given["lr"]) for name, (network, _) in racers.items()}
@@ -236,8 +236,8 @@ def log_prob(config, keep):
     for batch in config["log_prob_batches"]:
         x, model = bits(batch, config["D"]), made.MADE(config["D"], hidden, direct=False).eval()
         contenders = {
-            name: lambda network=network, x=x: peers.nll(network, x)
-            for name, network in peers.build_peers(model)[0].items()
+            name: lambda network=network, x=x: rivals.nll(network, x)
+            for name, network in rivals.build_peers(model)[0].items()
         }
         contenders["made"] = lambda model=model, x=x: model.log_prob(x)
         times = contest(contenders, config["rounds"], config["turn_ms"])
@@ -249,17 +249,17 @@ def samplers(model, batch, given=None):
     """All ways to draw rows from one network, or with ``given`` what comes last in the order, as functions."""
     order, start = model.connectivity.order.tolist(), 0
     u = uniforms(batch, model.n_features, torch.Generator().manual_seed(0))
-    fresh, once, floor = made.MADE(**vars(model.config)).eval(), peers.EachUnitOnce(model), peers.unmasked_pass(model)
+    fresh, once, floor = made.MADE(**vars(model.config)).eval(), rivals.EachUnitOnce(model), rivals.unmasked_pass(model)
     inputs = torch.zeros(batch, model.hidden[0].in_features)
     contenders = {}
     if given is not None:
         start = int((~given[0].isnan()).sum())
     if batch <= 100:  # more would take minutes
-        packages = peers.build_peers(model)[0] if order == sorted(order) else {}  # an order changes no time of theirs
-        for name, network in (packages | {"weights masked once": peers.unmasked_pass(model)}).items():
-            contenders[name] = lambda network=network: peers.sample(network, order, u, given, start)
+        packages = rivals.build_peers(model)[0] if order == sorted(order) else {}  # an order changes no time of theirs
+        for name, network in (packages | {"weights masked once": rivals.unmasked_pass(model)}).items():
+            contenders[name] = lambda network=network: rivals.sample(network, order, u, given, start)
         contenders["made, naive"] = lambda: model.sample(batch, given=given, method="naive")
-        contenders[LOOP] = peers.bare_loop(model, batch, model.n_features - start)
+        contenders[LOOP] = rivals.bare_loop(model, batch, model.n_features - start)
     contenders[ONCE] = lambda: once(u, given, start)
     contenders[FLOOR] = lambda: floor(inputs)
     contenders["made, untrained"] = lambda: fresh.sample(batch, given=given)
@@ -361,7 +361,7 @@ def _weights(layer):
 def memory(config, keep):
     """Peak memory of a process that takes 20 training steps, above one that only makes the data (on Linux)."""
     rows, base = [], None
-    for name in ["nothing", *peers.PEERS, "made"]:
+    for name in ["nothing", *rivals.PEERS, "made"]:
         command = [sys.executable, __file__, "--memory-of", name, "--config", json.dumps(config)]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
         base = float(found) if base is None else base
@@ -381,11 +381,11 @@ def memory_of(name, config):
         )
     elif name != "nothing":
         try:
-            network = peers.PEERS[name](config["D"], hidden)
+            network = rivals.PEERS[name](config["D"], hidden)
         except (ImportError, ValueError):
             print("absent")
             return
-        one = step_of(lambda: peers.nll(network, x), adam(network))
+        one = step_of(lambda: rivals.nll(network, x), adam(network))
         for _ in range(20):
             one()
     # not getrusage: what it reports as the peak includes that of the process that started this one
@@ -461,7 +461,7 @@ def floor(config, keep):
         options_of_all = {"likelihood": OTHERS.get(name), "direct": False, **options}
         model = made.MADE(D, [config["hidden"][0][0]] * depth, **options_of_all).eval()
         layers = [*model.hidden, model.output, *([model.direct] if model.direct is not None else [])]
-        once, inputs = peers.unmasked_pass(model), torch.zeros(batch, model.hidden[0].in_features)
+        once, inputs = rivals.unmasked_pass(model), torch.zeros(batch, model.hidden[0].in_features)
         run = {
             "sample": lambda model=model, n=batch: model.sample(n),
             "forward": lambda once=once, inputs=inputs: once(inputs),
@@ -527,7 +527,7 @@ def measured(name, config):
     company = {"load": [round(load, 1), round(os.getloadavg()[0], 1)], "niceness": os.nice(0)}
     # the share of the time in which this process, and those it started, had no core: near 0 on a quiet machine
     company |= {"seconds": round(wall, 1), "waited": round(max(0.0, 1 - work / wall), 3)}
-    return {"machine": machine, "versions": peers.versions(), "code": code(), "company": company, "rows": rows}
+    return {"machine": machine, "versions": rivals.versions(), "code": code(), "company": company, "rows": rows}
 
 
 def main() -> None:
@@ -548,7 +548,7 @@ def main() -> None:
     for name in chosen.only:
         print(name, flush=True)
         sections[name] = measured(name, config)
-    absent = peers.build_peers(made.MADE(config["D"], config["hidden"][0]))[1]
+    absent = rivals.build_peers(made.MADE(config["D"], config["hidden"][0]))[1]
     sections = {name: sections[name] for name in SECTIONS if name in sections}
     print(write("speed", config, started, folder, absent=absent, sections=sections))
 

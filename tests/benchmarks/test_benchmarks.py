@@ -13,7 +13,7 @@ import made
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
-import peers
+import rivals
 
 RESULT = FOLDER.parents[1] / "book" / "results" / "speed.json"
 
@@ -38,7 +38,7 @@ def test_the_suite_runs_at_toy_size_and_leaves_the_record_alone(tmp_path):
 def test_the_record_names_machine_and_versions_of_every_peer():
     for section in json.loads(RESULT.read_text())["sections"].values():
         assert section["machine"]["cpu"]
-        assert section["versions"].keys() >= {"made", "torch", *peers.PACKAGES}
+        assert section["versions"].keys() >= {"made", "torch", *rivals.PACKAGES}
         assert "not installed" not in section["versions"].values()
         assert section["company"].keys() == {"load", "niceness", "seconds", "waited"}
 
@@ -67,17 +67,17 @@ def model_of(order="natural", **options):
 
 @pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("order", ["natural", "random"])
-@pytest.mark.parametrize("name", peers.PEERS)
+@pytest.mark.parametrize("name", rivals.PEERS)
 def test_a_peer_is_the_same_function_and_draws_the_same_rows(name, order, direct):
     model = model_of(order, direct=direct)
-    networks, absent = peers.build_peers(model)
+    networks, absent = rivals.build_peers(model)
     if name in absent:
         pytest.skip(absent[name])
     x = made.diagnostics.states(model)
     with torch.no_grad():
-        torch.testing.assert_close(peers.logits(networks[name], x), model(x).squeeze(-1))
+        torch.testing.assert_close(rivals.logits(networks[name], x), model(x).squeeze(-1))
     u = made.sampling.uniforms(50, 9, torch.Generator().manual_seed(0))
-    drawn = peers.sample(networks[name], model.connectivity.order.tolist(), u)
+    drawn = rivals.sample(networks[name], model.connectivity.order.tolist(), u)
     assert torch.equal(drawn, model.sample(50, generator=torch.Generator().manual_seed(0)))
 
 
@@ -86,7 +86,7 @@ def test_an_unmasked_pass_is_a_forward_pass(direct):
     model = model_of(direct=direct)
     x = made.diagnostics.states(model)
     with torch.no_grad():
-        torch.testing.assert_close(peers.unmasked_pass(model)(x), model(x).squeeze(-1))
+        torch.testing.assert_close(rivals.unmasked_pass(model)(x), model(x).squeeze(-1))
 
 
 @pytest.mark.parametrize("start", [0, 1, 5, 8])
@@ -98,11 +98,11 @@ def test_the_rival_by_hand_draws_the_same_rows(order, direct, start):
         given = model.sample(50, generator=torch.Generator().manual_seed(1))
         given[:, model.connectivity.order[start:]] = torch.nan
     wanted = model.sample(50, given=given, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(peers.EachUnitOnce(model)(u, given, start), wanted)
+    assert torch.equal(rivals.EachUnitOnce(model)(u, given, start), wanted)
     assert wanted.unique(dim=0).shape[0] > 2
     if start:
         order = model.connectivity.order.tolist()
-        assert torch.equal(peers.sample(peers.unmasked_pass(model), order, u, given, start), wanted)
+        assert torch.equal(rivals.sample(rivals.unmasked_pass(model), order, u, given, start), wanted)
 
 
 def test_the_rival_by_hand_takes_a_pass_of_multiplications_at_most():
@@ -111,7 +111,7 @@ def test_the_rival_by_hand_takes_a_pass_of_multiplications_at_most():
 
     model = model_of(direct=True)
     u = made.sampling.uniforms(10, 9, torch.Generator().manual_seed(0))
-    rival = peers.EachUnitOnce(model)
+    rival = rivals.EachUnitOnce(model)
     layers = [*model.hidden, model.output, model.direct]
     used = speed.multiplications(lambda: rival(u))
     left = 10 * sum(int(layer.mask.sum()) for layer in layers)
