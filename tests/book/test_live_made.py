@@ -549,7 +549,8 @@ def test_the_networks_are_small_and_said_to_be(built):
     folder = HTML / "_static" / "live_weights"
     megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
     assert set(megabytes) == set(live_weights.NETWORKS)
-    assert sum(megabytes.values()) < 6
+    most = {"pixelcnn": 0.2, "natural": 1.9, "any_order": 4.1}  # each is loaded when it is chosen
+    assert all(megabytes[name] < most[name] for name in live_weights.NETWORKS)
     said = re.search(r"SIZES = \{ (.*?) \}", (HTML / "_static" / "live_made.js").read_text())[1]
     assert said == ", ".join(f'{name}: "{megabytes[name]:.1f} MB"' for name in live_weights.NETWORKS)
 
