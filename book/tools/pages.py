@@ -40,6 +40,10 @@ CHAPTERS = {
         "How would you notice a fault?",
         "With six small tests; seven public faults show what each finds, and what none does.",
     ),
+    11: (
+        "What became of the masks?",
+        "Convolutions, attention, flows and masked diffusion rest on the same comparison.",
+    ),
     12: ("How good is it?", "Our numbers beside reported ones, and [a ledger](ledger.md) of every claim."),
 }
 
