@@ -26,6 +26,7 @@ _FEW = 256  # rows drawn to see where they lie
 _LEAST = 20  # drawn rows expected in a cell, at least
 _ROUNDING = 16  # steps of the dtype at a usual number: what is smaller may be rounding
 _CALLED = 2**12  # variables in a call that is repeated
+_CHANGED = 2**14  # variables that are changed in a row, at most: of many values of many variables some are tried
 _POINTS = 16  # random rows at which slopes are taken
 _BASES = 8  # random rows whose variables are changed one at a time
 _CHUNK = 2**14  # rows of a call
@@ -461,12 +462,13 @@ class Foreign:
         return beyond
 
     def _changes(self, same: Tensor) -> list[Tensor]:
-        """Copies of equal rows, in each of which row j has another value of variable j: all other values, in turn."""
+        """Copies of equal rows, in each of which row j has another value of variable j: all others, or many of them."""
         if self.values is None:
             drawn = torch.randn(self.D, generator=self.generator, dtype=torch.float64, device="cpu")
             return [same + torch.diag((self._where[1] * drawn).to(same))]
-        found = []
-        for shift in range(1, max(map(len, self.values))):
+        found, most = [], max(_CHANGED // self.D, 1)
+        shifts = 1 + torch.randperm(max(map(len, self.values)) - 1, generator=self.generator, device="cpu")[:most]
+        for shift in shifts.tolist():
             changed = same.clone()
             for j, own in enumerate(self.values):
                 now = int((own == same[j, j]).nonzero()[0])

@@ -255,6 +255,18 @@ def test_a_leak_that_few_rows_or_one_level_shows_is_named():
     assert found["flips"].said == "output 0 sees variable 1, which is generated later"
 
 
+def test_of_many_values_of_many_variables_some_are_tried():
+    calls, n = [], 200
+
+    def outputs(x):
+        calls.append(len(x))
+        return 0 * x + (x >= 128).to(x).flip(1)  # half of the changes show
+
+    found = report(outputs, range(n), values=range(256))
+    assert calls.count(n) == 8 * (1 + 2**14 // n)
+    assert found["flips"].said == "output 0 sees variable 199, which is generated later (99 more)"
+
+
 def test_what_only_flips_hear_is_heard():
     model = Logits()
     steps = lambda x: (
@@ -491,6 +503,24 @@ def test_the_same_seed_gives_the_same_report_whatever_was_drawn_before():
     assert reports[0] == reports[1] != reports[2]
 
 
+def test_the_seed_is_that_of_random_rows_and_of_drawn_ones():
+    model = Logits()
+
+    def asked(seed):
+        seen = []
+
+        def outputs(x):
+            seen.append(x.detach().clone())
+            return model.outputs(x)
+
+        return model.report(outputs=outputs, seed=seed)["sampler"].said, seen
+
+    (one, rows), (again, same), (other, others) = asked(0), asked(0), asked(1)
+    assert one == again != other
+    assert all(map(torch.equal, rows, same))
+    assert not any(map(torch.equal, rows, others))
+
+
 def test_it_works_where_gradients_are_off():
     model = Logits()
     with torch.no_grad():
@@ -612,6 +642,34 @@ def test_a_batch_taken_for_time_is_named_by_flips():
     model = Logits()
     found = model.report(outputs=lambda x: model.outputs(x.cumsum(0) / len(x)))
     assert found["flips"].said == "outputs of a row change with the other rows of its batch"
+
+
+def test_a_model_may_change_the_context_it_is_given():
+    model, contexts = Logits(), torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    given, before = contexts.clone().requires_grad_(), contexts.clone()
+
+    def outputs(x, context):
+        return model.outputs(x) + context.add_(1).sum(1, keepdim=True)
+
+    for context in (contexts, contexts[0], given):
+        assert failed(model.report(outputs=outputs, context=context)) == []
+    assert torch.equal(contexts, before)
+    assert torch.equal(given, before)
+    assert given.grad is None
+
+
+def test_a_log_prob_may_change_the_rows_it_is_given():
+    model = Logits()
+    rows = model.sample(4000, torch.Generator().manual_seed(0))
+    before = rows.clone()
+
+    def log_prob(x):
+        found = model.log_prob(x)
+        x.zero_()
+        return found
+
+    assert str(model.report(log_prob=log_prob, rows=rows)) == str(model.report(rows=before))
+    assert torch.equal(rows, before)
 
 
 def test_a_model_may_write_all_its_outputs_into_the_same_memory():
