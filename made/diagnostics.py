@@ -239,7 +239,8 @@ def report(
     ====================  =========================================================================================
     slopes                no output has a slope along its own variable or a later one, by autograd at random rows
     flips                 nor does it change when one of these is changed; a row's outputs depend on nothing else:
-                          not on the other rows of the batch, and they are the same when asked again
+                          not on the other rows of the batch, its number of rows or the row's place in it, and they
+                          are the same when asked again
     total                 the probabilities of all rows sum to 1; a density of 1 to 3 real variables integrates to 1
     entropy               rows of a source cost at least its entropy on average, except by chance (see
                           :func:`made.foreign.shortfall`)

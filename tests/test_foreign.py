@@ -503,6 +503,20 @@ def test_the_same_seed_gives_the_same_report_whatever_was_drawn_before():
     assert reports[0] == reports[1] != reports[2]
 
 
+def test_gradients_are_on_for_the_slopes_alone():
+    model, on = Logits(), {"outputs": 0, "log_prob": 0, "sample": 0}
+
+    def counted(name):
+        def function(*given):
+            on[name] += torch.is_grad_enabled()
+            return getattr(model, name)(*given)
+
+        return function
+
+    assert model.report(**{name: counted(name) for name in on}).passed
+    assert on == {"outputs": 1, "log_prob": 0, "sample": 0}
+
+
 def test_the_seed_is_that_of_random_rows_and_of_drawn_ones():
     model = Logits()
 
@@ -524,7 +538,7 @@ def test_the_seed_is_that_of_random_rows_and_of_drawn_ones():
 def test_it_works_where_gradients_are_off():
     model = Logits()
     with torch.no_grad():
-        assert model.report().passed
+        assert model.report()["slopes"].passed
     with torch.inference_mode():
         assert model.report()["slopes"].passed
 
@@ -638,10 +652,23 @@ def test_rare_dropout_is_found_before_it_is_taken_for_a_leak():
 
 
 def test_a_batch_taken_for_time_is_named_by_flips():
-    """A recurrent network that is told the batch is time hears only the rows before: the first row shows nothing."""
+    """A recurrent network that is told the batch is time hears only the rows before, or backwards those after."""
     model = Logits()
-    found = model.report(outputs=lambda x: model.outputs(x.cumsum(0) / len(x)))
-    assert found["flips"].said == "outputs of a row change with the other rows of its batch"
+    for outputs in (
+        lambda x: model.outputs(x.cumsum(0) / len(x)),
+        lambda x: model.outputs(x.flip(0).cumsum(0).flip(0) / len(x)),
+    ):
+        said = "outputs of a row change with the other rows of its batch"
+        assert model.report(outputs=outputs)["flips"].said == said
+
+
+def test_a_mask_of_the_batch_in_place_of_the_variables_is_named_by_flips():
+    """Row b hears variables up to b: a batch of D rows, in which row j has another variable j, does not show it."""
+    model = Logits()
+    masked = lambda x: model.outputs(x) + x @ torch.ones(D, D, dtype=x.dtype)
+    outputs = lambda x: masked(x * (torch.arange(D) < torch.arange(len(x))[:, None] % D))
+    found = model.report(outputs=outputs)
+    assert found["flips"].said == "outputs of a row change with its place in the batch"
 
 
 def test_a_model_may_change_the_context_it_is_given():
