@@ -299,8 +299,10 @@ def report(
     """
     model = Foreign(outputs, order, log_prob, sample, values, context, rows, entropy, seed, dtype, device)
     return model.examine(
-        slopes=lambda: unless(model.slope_leaks, "no slope along the own or a later variable"),
-        flips=lambda: unless(model.unsteady or model.flip_leaks, "no change with the own or a later variable"),
+        slopes=lambda: unless(violations(model.slopes, model.order), "no slope along the own or a later variable"),
+        flips=lambda: unless(
+            model.unsteady or violations(model.flips, model.order), "no change with the own or a later variable"
+        ),
         total=lambda: (abs(model.total - 1) <= model.tolerance, f"the total probability is {model.total:.6f}"),
         entropy=lambda: (model.cost >= model.entropy - model.slack, model.said_of_cost),
         sampler=lambda: (model.frequencies.p_value >= RARE, model.said_of_draws),

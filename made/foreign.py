@@ -414,52 +414,42 @@ class Foreign:
     @property
     def slopes(self) -> Tensor:
         """Entry [i, j] is True if an output for variable i has a slope along input j at a random row; (D, D)."""
-        found = self._gradients[0].cpu() != 0
+        found = self._gradients[0].cpu()
         if self.D > 1 and not found.any():
             raise _NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
-        return found
+        return self._beyond_rounding(found)
 
     @property
-    def slope_leaks(self) -> list[str]:
-        """Forbidden slopes, in words."""
-        found, sizes = self.slopes, self._gradients[0].cpu()
-        allowed = sizes[self.degrees[:, None] > self.degrees]
-        return self._beyond_rounding(found, sizes, float(allowed.median()) if self.D > 1 else 0.0)
+    def flips(self) -> Tensor:
+        """Entry [i, j] is True if an output for variable i moves when variable j is changed; (D, D)."""
+        return self._beyond_rounding(self._moves)
 
     @cached_property
-    def _moves(self) -> tuple[Tensor, float]:
-        """How far outputs for variable i move when variable j is changed, (D, D), and how large they usually are."""
-        moved, usual = torch.zeros(self.D, self.D, dtype=self.dtype, device=self.device), 0.0
+    def _moves(self) -> Tensor:
+        """How far outputs for variable i move at most when variable j is changed, (D, D)."""
+        moved = torch.zeros(self.D, self.D, dtype=self.dtype, device=self.device)
         with torch.no_grad():
             for base in self.random_rows(_BASES).split(1):
                 context = self.random_contexts(1)
                 same = base.repeat(self.D, 1)
                 before = self.ask(same, context)
-                usual = max(usual, float(before.abs().median()))
                 for changed in self._changes(same):  # row j differs in variable j only
                     after = self.ask(changed, context)
                     move = torch.where(after == before, 0.0, (after - before).abs())  # infinite ones may be equal
                     moved = torch.maximum(moved, move.amax(-1).T)
-        return moved.cpu(), usual
+        return moved.cpu()
 
-    @property
-    def flips(self) -> Tensor:
-        """Entry [i, j] is True if an output for variable i moves when variable j is changed; (D, D)."""
-        return self._moves[0] != 0
-
-    @property
-    def flip_leaks(self) -> list[str]:
-        """Forbidden moves, in words."""
-        return self._beyond_rounding(self.flips, *self._moves)
-
-    def _beyond_rounding(self, found: Tensor, sizes: Tensor, usual: float) -> list[str]:
-        """Violations larger than rounding explains, in words; where rounding may explain all, it cannot be told."""
-        beyond = violations(sizes > _ROUNDING * torch.finfo(self.dtype).eps * usual, self.order)
-        faint = violations(found, self.order)
-        if faint and not beyond:
+    def _beyond_rounding(self, sizes: Tensor) -> Tensor:
+        """Where sizes are above 0, (D, D); forbidden ones must be larger than rounding of the usual allowed one."""
+        allowed = self.degrees[:, None] > self.degrees
+        usual = sizes[allowed & (sizes > 0) & sizes.isfinite()]
+        rounding = _ROUNDING * torch.finfo(self.dtype).eps * float(usual.median()) if len(usual) else 0.0
+        found = torch.where(allowed, sizes > 0, sizes > rounding)
+        faint = violations(sizes > 0, self.order)
+        if faint and not violations(found, self.order):
             more = "" if self.dtype == torch.float64 else ": ask in torch.float64"
             raise _NotRunError(f"{unless(faint, '')[1]}, by so little that it may be rounding{more}")
-        return beyond
+        return found
 
     def _changes(self, same: Tensor) -> list[Tensor]:
         """Copies of equal rows, in each of which row j has another value of variable j: all others, or many of them."""
@@ -674,9 +664,9 @@ class Foreign:
         """Which allowed dependencies are missing, and which outputs do not hear the context: at most one sentence."""
         if self.unsteady:
             raise _NotRunError(f"cannot tell: {self.unsteady[0]}")
-        heard = self.flips
+        heard = self._moves > 0
         with suppress(_NotRunError):
-            heard = heard | self.slopes
+            heard = heard | (self._gradients[0].cpu() > 0)
         missing, said = (self.degrees[:, None] > self.degrees) & ~heard, []
         if missing.any():
             steps = int(missing[self.order[1:], self.order[:-1]].sum())
