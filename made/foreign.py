@@ -440,12 +440,11 @@ class Foreign:
         return moved.cpu()
 
     def _beyond_rounding(self, sizes: Tensor) -> Tensor:
-        """Where sizes are above 0, (D, D); forbidden ones must be larger than rounding of the usual allowed one."""
+        """Where sizes are larger than rounding of the usual allowed one, (D, D)."""
         allowed = self.degrees[:, None] > self.degrees
         usual = sizes[allowed & (sizes > 0) & sizes.isfinite()]
         rounding = _ROUNDING * torch.finfo(self.dtype).eps * float(usual.median()) if len(usual) else 0.0
-        found = torch.where(allowed, sizes > 0, sizes > rounding)
-        faint = violations(sizes > 0, self.order)
+        found, faint = sizes > rounding, violations(sizes > 0, self.order)
         if faint and not violations(found, self.order):
             more = "" if self.dtype == torch.float64 else ": ask in torch.float64"
             raise _NotRunError(f"{unless(faint, '')[1]}, by so little that it may be rounding{more}")

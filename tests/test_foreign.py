@@ -631,6 +631,8 @@ def test_what_may_be_rounding_is_not_judged():
         for name in ("slopes", "flips"):
             assert found[name].passed is None
             assert found[name].said.endswith(f"by so little that it may be rounding{more}")
+    sparse = lambda x: torch.cat([0 * x[:, :1], x[:, :-1]], 1) + 1e-16 * x.flip(1)
+    assert report(sparse, range(8), dtype=torch.float64)["flips"].passed is None
     exclusive = lambda x: 0.1 * x.cumsum(1) - 0.1 * x  # 0.1 + 0.2 - 0.2 is not 0.1
     assert report(exclusive, range(8))["flips"].passed is not False
 
