@@ -779,6 +779,21 @@ def test_tails_beyond_the_grid_are_not_judged(n):
     assert found["total"].passed
 
 
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_one_heavy_tail_of_one_variable_is_enough(heavy, side):
+    """Normal on the other side and in the other variable: half a Cauchy distribution lacks 0.0016, too much to pass."""
+    zero = torch.zeros((), dtype=torch.float64)
+    light, tail = torch.distributions.Normal(zero, 1.0), torch.distributions.Cauchy(zero, 1.0)
+
+    def log_prob(x):
+        one, other = side * x[:, heavy], x[:, 1 - heavy]
+        return torch.where(one > 0, tail.log_prob(one), light.log_prob(one)) + light.log_prob(other)
+
+    found = report(lambda x: x.cumsum(1) - x, [0, 1], log_prob=log_prob, values=None, dtype=torch.float64)
+    assert found["total"].said == "the tails of the density are too heavy: they reach beyond the grid"
+
+
 def test_rows_in_a_sliver_that_the_grid_overlooks_are_not_impossible():
     """A density from 0 to 1; a cell of the grid ends 1e-4 before each edge, and beyond no midpoint is inside."""
     scale = (0.5 - 1e-4) / math.sinh(1.5)
