@@ -811,6 +811,32 @@ def test_a_density_elsewhere_than_its_rows_is_not_judged():
     model = normal(0.0, 1.0)
     found = report(**{**model, "sample": lambda n, g: 1e5 + torch.randn(n, 2, generator=g)})
     assert found["total"].said == "a grid where rows lie misses the density"
+    rows = 1e5 + torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = report(**{**model, "sample": None}, rows=rows, entropy=0.0)
+    assert found["total"].said == "a grid where rows lie misses the density"
+
+
+def test_of_many_real_variables_few_rows_are_drawn_to_see_where_they_lie():
+    asked = []
+    for n in (3, 4):
+        model = normal(1e3, 1e-3, n)
+        sample = lambda m, g, draw=model["sample"]: asked.append(m) or draw(m, g)
+        assert failed(report(**{**model, "sample": sample})) == []
+    assert asked == [foreign.DRAWS, 256]
+
+
+def test_a_variable_that_is_the_same_in_all_rows_is_moved_nevertheless():
+    model = normal(0.0, 1.0, 3)
+    rows = torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows[:, 0] = 2.0
+    without_slopes = {**model, "outputs": lambda x: model["outputs"](x.detach())}
+    assert report(**without_slopes, rows=rows, entropy=0.0)["hearing"].passed
+
+
+def test_real_variables_are_moved_by_their_own_scale():
+    """In single precision a step of 1 is none beside a billion."""
+    model = normal(0.0, 1e9, 2, torch.float32)
+    assert report(**{**model, "outputs": lambda x: model["outputs"](x.detach())})["hearing"].passed
 
 
 # How it is printed.
