@@ -267,6 +267,13 @@ def test_of_many_values_of_many_variables_some_are_tried():
     assert found["flips"].said == "output 0 sees variable 199, which is generated later (99 more)"
 
 
+def test_slopes_of_probabilities_do_not_cancel():
+    model = Logits()
+    one = lambda x: (model.outputs(x) - x.flip(1)).sigmoid()
+    found = model.report(outputs=lambda x: torch.stack([one(x), 1 - one(x)], -1))  # their sum is always 1
+    assert found["slopes"].said == "output 0 sees variable 4, which is generated later (2 more)"
+
+
 def test_what_only_flips_hear_is_heard():
     model = Logits()
     steps = lambda x: (
