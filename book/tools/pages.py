@@ -38,7 +38,7 @@ CHAPTERS = {
     ),
     10: (
         "How would you notice a fault?",
-        "With six small tests; seven public faults show what each finds, and what none does.",
+        "With six small tests; seven files show what each finds, and what none does.",
     ),
     11: (
         "What became of the masks?",
