@@ -1,13 +1,14 @@
 """Times of MADE and its relatives: to score rows, to draw rows, and to score rows of which half is unknown.
 
-    python book/experiments/relatives_speed.py          EXPECTED when recorded, one thread
+    python book/experiments/relatives_speed.py          3 minutes when recorded, one thread
     python book/experiments/relatives_speed.py --toy    a few seconds, into a temporary folder: only proves that it runs
 
 Networks are those of ``relatives.py`` with the first seed, as trained; where their weights are not at hand, they are
 trained again. Contenders of a task take turns in every round, so that a slow moment of the machine meets them all; the
-first round warms up. Times are medians over rounds with quartiles, in milliseconds. To draw, ``naive`` is a full pass
-for every variable, ``fast`` computes once what is final. The task ``half`` is the exact log-probability of 32 pixels of
-a row whose other pixels are unknown. ``relatives_drawn.npz`` gets a few rows of each network, from equal uniforms.
+first round warms up. Times are those of work, whatever else the machine has to do, in milliseconds: medians over rounds
+with quartiles. To draw, ``naive`` is a full pass for every variable, ``fast`` computes once what is final. The task
+``half`` is the exact log-probability of 32 pixels of a row whose other pixels are unknown. ``relatives_drawn.npz`` gets
+a few rows of each network, from equal uniforms.
 """
 
 import json
@@ -96,14 +97,14 @@ def first_half(network, x, order):
 
 @torch.no_grad()
 def contest(contenders, config):
-    """Milliseconds per call of every contender in every round; a turn is as many calls as fill ``turn_ms``."""
+    """Milliseconds of work per call of every contender in every round; a turn is as many calls as fill ``turn_ms``."""
     times, calls = {name: [] for name in contenders}, dict.fromkeys(contenders, 1)
     for turn in range(config["rounds"] + 1):
         for name, work in contenders.items():
-            started = time.perf_counter()
+            started = time.process_time()
             for _ in range(calls[name]):
                 work()
-            taken = 1000 * (time.perf_counter() - started) / calls[name]
+            taken = 1000 * (time.process_time() - started) / calls[name]
             if turn:
                 times[name].append(taken)
             else:
