@@ -239,7 +239,8 @@ def report(
     ====================  =========================================================================================
     slopes                no output has a slope along its own variable or a later one, by autograd at random rows
     flips                 nor does it change when one of these is changed; a row's outputs depend on nothing else:
-                          not on the other rows of the batch, and they are the same when asked again
+                          not on the other rows of the batch, its number of rows or the row's place in it, and they
+                          are the same when asked again
     total                 the probabilities of all rows sum to 1; a density of 1 to 3 real variables integrates to 1
     entropy               rows of a source cost at least its entropy on average, except by chance (see
                           :func:`made.foreign.shortfall`)
@@ -249,17 +250,27 @@ def report(
     ====================  =========================================================================================
 
     A test that cannot be run says why. The first five find what makes a model no distribution, or its sampler another
-    one; the last finds what it cannot learn. Callables are called as they are: dropout left on stays on, batch norm in
-    training mode counts the calls, and what they draw from generators other than PyTorch's goes on from where it was.
+    one; the last finds what it cannot learn. Callables are called as they are, with rows in batches of any size, one
+    row included: dropout left on stays on, batch norm in training mode counts the calls, and what they draw from
+    generators other than PyTorch's goes on from where it was. What they raise is raised.
+
+    What it cannot find: a leak at rows that random ones do not meet; anything behind a weight that is 0 (a last layer
+    that starts at 0 hides all before it); a wrong sampler whose rows are nearly as frequent as they should be, as all
+    are for a model that still says nearly the same of every row; a wrong ``log_prob`` or sampler of more variables than
+    can be enumerated. A leak so small that it may be rounding leaves its test not run: float64 tells. And a dependency
+    that no random row shows counts as missing in ``hearing``: behind units that are off (ReLU) at all of them, or when
+    what is left of it after many steps is less than rounding.
 
     Args:
         outputs: from rows (B, D), and contexts (B, C) if ``context`` is given, to raw parameters (B, D) or (B, D, K):
             ``[:, i]`` are those of variable i.
         order: permutation of 0..D-1, ``order[t]`` is the variable generated at step t.
-        log_prob: from rows (B, D) to nats (B,), under one context, if there is any. Default: the outputs are logits of
-            variables that are 0 or 1; the first context counts.
+        log_prob: from rows (B, D) to nats (B,), under one context, if there is any; minus infinity for rows that cannot
+            be, as for real numbers outside of a support. Default: the outputs are logits of variables that are 0 or 1;
+            the first context counts.
         sample: called with a number n and a generator, gives rows (n, D), as ``log_prob`` has them.
-        values: what a variable may be, or a list of that for each; None for real numbers.
+        values: what a variable may be, or a list of that for each; None for real numbers. Random real rows are normal,
+            with centre and scale of ``rows``, or else of drawn ones, or else 0 and 1.
         context: one context, shape (C,), or several, shape (N, C).
         rows: of a source whose entropy is known, shape (N, D), at least 100.
         entropy: of that source in nats.

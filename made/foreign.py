@@ -22,7 +22,11 @@ __all__ += ["shortfall", "spacing", "unless", "violations"]
 MAX_STATES = 2**20
 DRAWS = 2**14  # rows drawn to test a sampler
 RARE = 1e-6  # a p-value below is no accident
+_FEW = 256  # rows drawn to see where they lie
 _LEAST = 20  # drawn rows expected in a cell, at least
+_ROUNDING = 16  # steps of the dtype at a usual number: what is smaller may be rounding
+_CALLED = 2**12  # variables in a call that is repeated
+_CHANGED = 2**14  # variables that are changed in a row, at most: of many values of many variables some are tried
 _POINTS = 16  # random rows at which slopes are taken
 _BASES = 8  # random rows whose variables are changed one at a time
 _CHUNK = 2**14  # rows of a call
@@ -181,7 +185,7 @@ def cells(expected: Tensor) -> Tensor:
     ends = ranked[small].cumsum(0)
     last = max(int(ranked[small].sum() // (2 * _LEAST)) - 1, 0)
     first = ((ends - ranked[small]) // (2 * _LEAST)).long().clamp(max=last)
-    alone = 0 < ranked[small].sum() < _LEAST  # too few even together: they join the next cell
+    alone = ranked[small].sum() < _LEAST  # too few even together: they join the next cell
     large = torch.arange(int((~small).sum()), device=expected.device) + (last + 1 if small.any() and not alone else 0)
     cell = torch.empty_like(place)
     cell[place] = torch.cat([first, large])
@@ -275,7 +279,11 @@ class Foreign:
         if (rows is None) != (entropy is None):
             raise ValueError("rows and entropy must be given together, one of them is None")
         self.outputs, self.scores, self.sampler = outputs, log_prob, sample
-        self.degrees = degrees_from_order(torch.as_tensor(order, device="cpu"))
+        try:
+            order = torch.as_tensor(order, device="cpu")
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"order must be a permutation of 0..D-1, got {order!r}") from error
+        self.degrees = degrees_from_order(order)
         if self.degrees.dim() != 1:
             raise ValueError(f"order must be one permutation, shape (D,), got {tuple(self.degrees.shape)}")
         self.order = self.degrees.argsort()
@@ -317,6 +325,10 @@ class Foreign:
         found = tensor("rows", rows, self.dtype).detach().to(self.device)
         if found.dim() != 2 or found.shape[1] != self.D or found.isnan().any():
             raise ValueError(f"rows must have shape (N, {self.D}) and no gaps, got {tuple(found.shape)}")
+        for i, own in enumerate(self.values or []):
+            strange = found[~torch.isin(found[:, i], own), i]
+            if len(strange):
+                raise ValueError(f"rows must hold values, got {strange[0].item():g} for variable {i}")
         return found
 
     def examine(self, **tests: Callable[[], tuple[bool, str]]) -> Report:
@@ -348,17 +360,18 @@ class Foreign:
             got = found.dtype if isinstance(found, Tensor) else type(found).__name__
             raise TypeError(f"outputs must return a tensor of floats, got {got}")
         if found.dim() not in (2, 3) or found.shape[:2] != x.shape:
-            shape = tuple(x.shape)
-            raise ValueError(f"outputs must have shape {shape} or {(*shape, 'K')}, got {tuple(found.shape)}")
+            B, D = x.shape
+            raise ValueError(f"outputs must have shape ({B}, {D}) or ({B}, {D}, K), got {tuple(found.shape)}")
         if found.isnan().any():
             raise _FaultError("outputs hold NaN")
-        return found.reshape(*x.shape, -1)
+        return found.reshape(*x.shape, -1).clone()  # it may write its next outputs into the same memory
 
     def random_rows(self, n: int) -> Tensor:
-        """Rows of values drawn evenly, or of normal numbers, shape (n, D)."""
+        """Rows of values drawn evenly, or of normal numbers where real rows lie, shape (n, D)."""
         if self.values is None:
             drawn = torch.randn(n, self.D, generator=self.generator, dtype=torch.float64, device="cpu")
-            return drawn.to(self.device, self.dtype)
+            centre, scale = self._where
+            return (centre + scale * drawn).to(self.device, self.dtype)
         draw = lambda one: one[torch.randint(len(one), (n,), generator=self.generator, device="cpu").to(self.device)]
         return torch.stack([draw(one) for one in self.values], 1)
 
@@ -377,48 +390,74 @@ class Foreign:
             along = [x]
             if context is not None and context.is_floating_point():
                 along.append(context.requires_grad_())
-            found = self.ask(x, context)
-            if not found.requires_grad:
-                raise _NotRunError("outputs have no derivative: they are cut off from x")
-            weights = torch.randn(found.shape, generator=self.generator, dtype=torch.float64, device="cpu").to(found)
-            rows: list[list[Tensor]] = []
-            for i in range(self.D):
-                slopes = torch.autograd.grad((found * weights)[:, i].sum(), along, retain_graph=True, allow_unused=True)
-                rows.append([torch.zeros_like(a) if s is None else s for s, a in zip(slopes, along, strict=True)])
-        both = [torch.stack(part, 1) for part in zip(*rows, strict=True)]  # (points, D, D) and (points, D, C)
+            try:
+                found = self.ask(x, context)
+                if not found.requires_grad:
+                    raise _NotRunError("outputs have no derivative: they are cut off from x")
+                both = self._along(found, along)
+            except RuntimeError as error:  # what is wrong without gradients too will be raised by the flips
+                raise _NotRunError(f"outputs cannot be asked with gradients: {str(error).splitlines()[0]}") from error
         if any(part.isnan().any() for part in both):
             raise _FaultError("slopes of outputs are NaN")
-        by_x, by_context = (both[0] != 0).any(0), (both[1] != 0).any(0) if len(both) > 1 else None
+        by_x, by_context = both[0].abs().amax(0), (both[1] != 0).any(0) if len(both) > 1 else None
         return by_x, by_context
 
-    @cached_property
+    def _along(self, outputs: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+        """Slopes of a random sum of the outputs for each variable, along inputs (N, C): (N, D, C) for each of them."""
+        weights = torch.randn(outputs.shape, generator=self.generator, dtype=torch.float64, device="cpu").to(outputs)
+        rows: list[list[Tensor]] = []
+        for i in range(self.D):
+            slopes = torch.autograd.grad((outputs * weights)[:, i].sum(), inputs, retain_graph=True, allow_unused=True)
+            rows.append([torch.zeros_like(a) if s is None else s for s, a in zip(slopes, inputs, strict=True)])
+        return [torch.stack(part, 1) for part in zip(*rows, strict=True)]
+
+    @property
     def slopes(self) -> Tensor:
         """Entry [i, j] is True if an output for variable i has a slope along input j at a random row; (D, D)."""
         found = self._gradients[0].cpu()
         if self.D > 1 and not found.any():
             raise _NotRunError("outputs have no derivative along x: x enters them in another way, or not at all")
-        return found
+        return self._beyond_rounding(found)
 
-    @cached_property
+    @property
     def flips(self) -> Tensor:
         """Entry [i, j] is True if an output for variable i moves when variable j is changed; (D, D)."""
-        moved = torch.zeros(self.D, self.D, dtype=torch.bool, device=self.device)
+        return self._beyond_rounding(self._moves)
+
+    @cached_property
+    def _moves(self) -> Tensor:
+        """How far outputs for variable i move at most when variable j is changed, (D, D)."""
+        moved = torch.zeros(self.D, self.D, dtype=self.dtype, device=self.device)
         with torch.no_grad():
             for base in self.random_rows(_BASES).split(1):
                 context = self.random_contexts(1)
                 same = base.repeat(self.D, 1)
                 before = self.ask(same, context)
                 for changed in self._changes(same):  # row j differs in variable j only
-                    moved |= (self.ask(changed, context) != before).any(-1).T
+                    after = self.ask(changed, context)
+                    move = torch.where(after == before, 0.0, (after - before).abs())  # infinite ones may be equal
+                    moved = torch.maximum(moved, move.amax(-1).T)
         return moved.cpu()
 
+    def _beyond_rounding(self, sizes: Tensor) -> Tensor:
+        """Where sizes are larger than rounding of the usual allowed one, (D, D)."""
+        allowed = self.degrees[:, None] > self.degrees
+        usual = sizes[allowed & (sizes > 0) & sizes.isfinite()]
+        rounding = _ROUNDING * torch.finfo(self.dtype).eps * float(usual.median()) if len(usual) else 0.0
+        found, faint = sizes > rounding, violations(sizes > 0, self.order)
+        if faint and not violations(found, self.order):
+            more = "" if self.dtype == torch.float64 else ": ask in torch.float64"
+            raise _NotRunError(f"{unless(faint, '')[1]}, by so little that it may be rounding{more}")
+        return found
+
     def _changes(self, same: Tensor) -> list[Tensor]:
-        """Copies of equal rows, in each of which row j has another value of variable j: all other values, in turn."""
+        """Copies of equal rows, in each of which row j has another value of variable j: all others, or many of them."""
         if self.values is None:
             drawn = torch.randn(self.D, generator=self.generator, dtype=torch.float64, device="cpu")
-            return [same + torch.diag(drawn.to(same))]
-        found = []
-        for shift in range(1, max(map(len, self.values))):
+            return [same + torch.diag((self._where[1] * drawn).to(same))]
+        found, most = [], max(_CHANGED // self.D, 1)
+        shifts = 1 + torch.randperm(max(map(len, self.values)) - 1, generator=self.generator, device="cpu")[:most]
+        for shift in shifts.tolist():
             changed = same.clone()
             for j, own in enumerate(self.values):
                 now = int((own == same[j, j]).nonzero()[0])
@@ -430,15 +469,19 @@ class Foreign:
     def unsteady(self) -> list[str]:
         """What changes the outputs of a row although the row is the same."""
         with torch.no_grad():
-            x, context = self.random_rows(_POINTS), self.random_contexts(1)
+            n = max(_POINTS, _CALLED // self.D)
+            x, context = self.random_rows(n), self.random_contexts(1)
             before = self.ask(x, context)
             if not torch.equal(before, self.ask(x, context)):
                 return ["two equal calls give different outputs"]
-            others = self.random_rows(_POINTS)
-            others[0] = x[0]
-            if not torch.equal(before[0], self.ask(others, context)[0]):
+            others, kept = self.random_rows(n), [0, -1]  # rows may hear those before them, or those after
+            others[kept] = x[kept]
+            if not torch.equal(before[kept], self.ask(others, context)[kept]):
                 return ["outputs of a row change with the other rows of its batch"]
-            alone, tolerance = self.ask(x[:1], context)[0], torch.finfo(before.dtype).eps ** 0.5
+            tolerance = torch.finfo(before.dtype).eps ** 0.5
+            if not torch.allclose(self.ask(x.flip(0), context).flip(0), before, tolerance, tolerance):
+                return ["outputs of a row change with its place in the batch"]
+            alone = self.ask(x[:1], context)[0]
             if not torch.allclose(alone, before[0], tolerance, tolerance):
                 return ["outputs of a row alone differ from those in a batch"]
         return []
@@ -462,7 +505,8 @@ class Foreign:
         logits = self.ask(x)
         if logits.shape[-1] > 1 or self.values is None or any(one.tolist() != [0, 1] for one in self.values):
             raise _NotRunError("needs log_prob: outputs are no Bernoulli logits of values 0 and 1")
-        return -torch.nn.functional.binary_cross_entropy_with_logits(logits[..., 0], x, reduction="none").sum(1)
+        signed = torch.where(x == 1, logits[..., 0], -logits[..., 0])  # infinite ones may be
+        return torch.nn.functional.logsigmoid(signed).sum(1)
 
     @cached_property
     def masses(self) -> Tensor:
@@ -476,11 +520,22 @@ class Foreign:
     def _boxes(self) -> Tensor:
         if self.D not in _CUTS:
             raise _NotRunError(f"{self.D} real variables are too many for an integral on a grid, 3 are not")
+        centre, scale = self._where
+        if (torch.finfo(self.dtype).eps * centre.abs() > 1e-2 * scale).any():
+            raise _NotRunError(f"rows lie far from 0 and close together, for {self.dtype}: ask in torch.float64")
         fine, coarse = self._grid(1), self._grid(2)
         if fine.sum() < 1e-3:
-            raise _NotRunError("a grid at 0 misses the density: rows or sample would say where it is")
+            known = self.rows is not None or self.sampler is not None
+            raise _NotRunError(
+                "a grid where rows lie misses the density"
+                if known
+                else "a grid at 0 misses the density: rows or sample would say where it is"
+            )
         if abs(fine.sum() - coarse.sum()) > 1e-4:
             raise _NotRunError(f"no grid is fine enough: {coarse.sum():.4f}, with half the step {fine.sum():.4f}")
+        outermost = sum(float(fine.select(i, end).sum()) for i in range(self.D) for end in (0, -1))
+        if outermost * _CUTS[self.D] / (2 * _REACH) > 1e-4:  # a tail as 1/x has as much beyond
+            raise _NotRunError("the tails of the density are too heavy: they reach beyond the grid")
         edges = _CUTS[self.D] // _BLOCK[self.D]
         blocks = fine.reshape(*[size for _ in range(self.D) for size in (edges, _BLOCK[self.D])])
         return blocks.sum(tuple(range(1, 2 * self.D, 2))).flatten()
@@ -497,10 +552,15 @@ class Foreign:
     @cached_property
     def _where(self) -> tuple[Tensor, Tensor]:
         """Where real rows lie: centre and scale of every variable, of the source's or else of drawn rows."""
-        if self.rows is None and self.sampler is None:
+        known = self.rows
+        if known is None and self.sampler is not None:
+            with suppress(_FaultError):  # it is told where the sampler is tested
+                known = self.drawn
+        if known is None:
             return torch.zeros(self.D, dtype=torch.float64), torch.ones(self.D, dtype=torch.float64)
-        known = (self.drawn if self.rows is None else self.rows).double().cpu()
-        return known.median(0).values, known.std(0).clamp(min=1e-6)
+        known = known.double().cpu()
+        scale = known.std(0)
+        return known.median(0).values, torch.where(scale > 0, scale, 1.0)
 
     @property
     def total(self) -> float:
@@ -541,22 +601,23 @@ class Foreign:
 
     @cached_property
     def drawn(self) -> Tensor:
-        """Rows drawn from the model, shape (DRAWS, D)."""
-        if self.sampler is None:
-            raise _NotRunError("needs sample")
+        """Rows drawn from the model, shape (DRAWS, D); of many real variables fewer, which say where rows lie."""
+        assert self.sampler is not None
+        n = DRAWS if self.values is not None or self.D in _CUTS else _FEW
         with torch.no_grad():
-            found = self.sampler(DRAWS, torch.Generator(self.device).manual_seed(self.seed))
-        if not isinstance(found, Tensor) or found.shape != (DRAWS, self.D):
+            found = self.sampler(n, torch.Generator(self.device).manual_seed(self.seed))
+        if not isinstance(found, Tensor) or found.shape != (n, self.D):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"sample must return a tensor of shape {(DRAWS, self.D)}, got {got}")
+            raise ValueError(f"sample must return a tensor of shape {(n, self.D)}, got {got}")
         if found.isnan().any():
             raise _FaultError("sample gives NaN")
         return found
 
-    def _index(self, drawn: Tensor) -> Tensor:
+    @property
+    def _index(self) -> Tensor:
         """Which of the masses each drawn row belongs to."""
         index = torch.zeros(DRAWS, dtype=torch.long, device="cpu")
-        for i, column in enumerate(drawn.double().cpu().T):
+        for i, column in enumerate(self.drawn.to(self.dtype).double().cpu().T):
             if self.values is None:
                 centre, scale = (part[i] for part in self._where)
                 step = 2 * _REACH * _BLOCK[self.D] / _CUTS[self.D]
@@ -575,11 +636,16 @@ class Foreign:
     @cached_property
     def frequencies(self) -> Drawn:
         """How well the frequencies of drawn rows fit their probabilities."""
-        drawn, total = self.drawn, self.total
+        if self.sampler is None:
+            raise _NotRunError("needs sample")
+        total = self.total  # first, for a sampler may be slow: where there is nothing to compare with, none is drawn
         if abs(total - 1) > self.tolerance:
             raise _NotRunError(f"no frequencies to expect: the total probability is {total:.4g}")
-        found = self._index(drawn).bincount(minlength=len(self.masses))
-        chi_squared, freedom, p_value = fit(self.masses.cpu() * DRAWS / total, found)
+        masses, index = self.masses.cpu(), self._index
+        impossible = self.drawn[masses[index] == 0]
+        if self.values is not None and len(impossible):
+            raise _FaultError(f"sample gives {len(impossible)} rows that cannot be, such as {impossible[0].tolist()}")
+        chi_squared, freedom, p_value = fit(masses * DRAWS / total, index.bincount(minlength=len(masses)))
         if freedom == 0:
             raise _NotRunError("nearly all probability is that of one row")
         return Drawn(float(chi_squared), freedom, float(p_value))
@@ -597,9 +663,9 @@ class Foreign:
         """Which allowed dependencies are missing, and which outputs do not hear the context: at most one sentence."""
         if self.unsteady:
             raise _NotRunError(f"cannot tell: {self.unsteady[0]}")
-        heard = self.flips
+        heard = self._moves > 0
         with suppress(_NotRunError):
-            heard = heard | self.slopes
+            heard = heard | (self._gradients[0].cpu() > 0)
         missing, said = (self.degrees[:, None] > self.degrees) & ~heard, []
         if missing.any():
             steps = int(missing[self.order[1:], self.order[:-1]].sum())

@@ -255,6 +255,25 @@ def test_a_leak_that_few_rows_or_one_level_shows_is_named():
     assert found["flips"].said == "output 0 sees variable 1, which is generated later"
 
 
+def test_of_many_values_of_many_variables_some_are_tried():
+    calls, n = [], 200
+
+    def outputs(x):
+        calls.append(len(x))
+        return 0 * x + (x >= 128).to(x).flip(1)  # half of the changes show
+
+    found = report(outputs, range(n), values=range(256))
+    assert calls.count(n) == 8 * (1 + 2**14 // n)
+    assert found["flips"].said == "output 0 sees variable 199, which is generated later (99 more)"
+
+
+def test_slopes_of_probabilities_do_not_cancel():
+    model = Logits()
+    one = lambda x: (model.outputs(x) - x.flip(1)).sigmoid()
+    found = model.report(outputs=lambda x: torch.stack([one(x), 1 - one(x)], -1))  # their sum is always 1
+    assert found["slopes"].said == "output 0 sees variable 4, which is generated later (2 more)"
+
+
 def test_what_only_flips_hear_is_heard():
     model = Logits()
     steps = lambda x: (
@@ -437,6 +456,8 @@ def test_what_a_model_raises_is_raised():
         ({"order": [0, 2, 1, 1, 4]}, ValueError, "order must be a permutation"),
         ({"order": torch.tensor([ORDER, ORDER])}, ValueError, r"order must be one permutation, .* got \(2, 5\)"),
         ({"order": []}, ValueError, "order must be a permutation"),
+        ({"order": None}, TypeError, "order must be a permutation of 0..D-1, got None"),
+        ({"order": "ab"}, TypeError, "order must be a permutation of 0..D-1, got 'ab'"),
         ({"rows": None}, ValueError, "rows and entropy must be given together"),
         ({"entropy": None}, ValueError, "rows and entropy must be given together"),
         ({"entropy": math.inf}, ValueError, "entropy must be a number"),
@@ -454,7 +475,7 @@ def test_what_a_model_raises_is_raised():
         ({"dtype": torch.int64}, TypeError, "dtype must be a floating one"),
         ({"seed": 1.5}, ValueError, "seed must be an int"),
         ({"outputs": lambda x: x.sum(1)}, ValueError, r"outputs must have shape \(16, 5\) or .* got \(16,\)"),
-        ({"outputs": lambda x: x[:, :4]}, ValueError, r"outputs must have shape .* got \(16, 4\)"),
+        ({"outputs": lambda x: x[:, :4]}, ValueError, r"outputs .* \(16, 5\) or \(16, 5, K\), got \(16, 4\)"),
         ({"outputs": lambda x: (x, x)}, TypeError, "outputs must return a tensor of floats, got tuple"),
         ({"outputs": lambda x: x.long()}, TypeError, "outputs must return a tensor of floats, got torch.int64"),
         ({"log_prob": lambda x: x}, ValueError, r"log_prob must return a tensor of shape \(32,\), got \(32, 5\)"),
@@ -489,10 +510,42 @@ def test_the_same_seed_gives_the_same_report_whatever_was_drawn_before():
     assert reports[0] == reports[1] != reports[2]
 
 
+def test_gradients_are_on_for_the_slopes_alone():
+    model, on = Logits(), {"outputs": 0, "log_prob": 0, "sample": 0}
+
+    def counted(name):
+        def function(*given):
+            on[name] += torch.is_grad_enabled()
+            return getattr(model, name)(*given)
+
+        return function
+
+    assert model.report(**{name: counted(name) for name in on}).passed
+    assert on == {"outputs": 1, "log_prob": 0, "sample": 0}
+
+
+def test_the_seed_is_that_of_random_rows_and_of_drawn_ones():
+    model = Logits()
+
+    def asked(seed):
+        seen = []
+
+        def outputs(x):
+            seen.append(x.detach().clone())
+            return model.outputs(x)
+
+        return model.report(outputs=outputs, seed=seed)["sampler"].said, seen
+
+    (one, rows), (again, same), (other, others) = asked(0), asked(0), asked(1)
+    assert one == again != other
+    assert all(map(torch.equal, rows, same))
+    assert not any(map(torch.equal, rows, others))
+
+
 def test_it_works_where_gradients_are_off():
     model = Logits()
     with torch.no_grad():
-        assert model.report().passed
+        assert model.report()["slopes"].passed
     with torch.inference_mode():
         assert model.report()["slopes"].passed
 
@@ -507,6 +560,290 @@ def test_a_model_may_change_the_rows_it_is_given():
         return found
 
     assert model.report(outputs=outputs, log_prob=None).passed
+
+
+# What other people's models do.
+
+
+def test_impossible_rows_do_not_disturb_the_sampler_and_are_named_when_drawn():
+    """Variable 1 is 1 whenever variable 0 is: no row (1, 0). Every other row is frequent."""
+    table = torch.tensor([[0.25, 0.25], [0.0, 0.5]], dtype=torch.float64)
+    log_prob = lambda x: table[x[:, 0].long(), x[:, 1].long()].log()
+    draw = lambda p, n, g: torch.multinomial(p.flatten(), n, replacement=True, generator=g)
+
+    def sample(n, generator, p=table):
+        state = draw(p, n, generator)
+        return torch.stack([state // 2, state % 2], 1)
+
+    here = {"outputs": lambda x: x.cumsum(1) - x, "order": [0, 1], "log_prob": log_prob}
+    found = report(**here, sample=sample)
+    assert failed(found) == []
+    assert "(2 d.o.f.)" in found["sampler"].said
+    rare = torch.tensor([[0.25, 0.25], [0.001, 0.499]])
+    found = report(**here, sample=lambda n, generator: sample(n, generator, rare))
+    assert failed(found) == ["sampler"]
+    assert found["sampler"].said.endswith("rows that cannot be, such as [1, 0]")
+
+
+def test_a_sampler_is_not_called_where_there_is_nothing_to_compare_with():
+    def sample(n, generator):
+        raise AssertionError("slow")
+
+    assert report(made.MADE(21, (30,)), range(21), sample=sample)["sampler"].passed is None
+    model = Logits()
+    assert model.report(log_prob=lambda x: model.log_prob(x) + 1, sample=sample)["sampler"].passed is None
+
+
+def test_drawn_rows_are_compared_in_the_dtype_of_the_values():
+    model = Logits(dtype=torch.float32)
+    tenths = {"outputs": lambda x: model.outputs(10 * x), "log_prob": lambda x: model.log_prob((10 * x).round())}
+    sample = lambda n, generator: model.sample(n, generator).double() / 10
+    found = model.report(**tenths, sample=sample, values=(0, 0.1), rows=None, entropy=None)
+    assert failed(found) == []
+    assert found["sampler"].passed
+
+
+def test_infinite_logits_are_certainties():
+    inf = math.inf
+    sure = lambda x: torch.stack([torch.full_like(x[:, 0], inf), torch.where(x[:, 0] == 1, 0.0, -inf)], 1)
+    found = report(sure, [0, 1])
+    assert found["total"].said == "the total probability is 1.000000"
+
+
+def test_rows_that_are_no_values_are_refused():
+    model = Logits()
+    rows = 2 * model.sample(200, torch.Generator().manual_seed(0)) - 1
+    with pytest.raises(ValueError, match="rows must hold values, got -1 for variable 0"):
+        model.report(rows=rows)
+
+
+class Convolution(nn.Module):
+    """Causal, by the fast Fourier transform: what it should not see, it sees by rounding."""
+
+    def __init__(self, n=8, leak=0.0):
+        super().__init__()
+        kernel = torch.randn(n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self.kernel, self.leak = torch.cat([torch.zeros(1), kernel[1:]]), leak
+
+    def forward(self, x):
+        n, kernel = x.shape[1], self.kernel.to(x)
+        found = torch.fft.irfft(torch.fft.rfft(x, 2 * n) * torch.fft.rfft(kernel, 2 * n), 2 * n)[:, :n]
+        return found + self.leak * x.flip(1)
+
+
+def test_what_may_be_rounding_is_not_judged():
+    for dtype, more in ((torch.float32, ": ask in torch.float64"), (torch.float64, "")):
+        found = report(Convolution(), range(8), dtype=dtype)
+        assert failed(found) == []
+        for name in ("slopes", "flips"):
+            assert found[name].passed is None
+            assert found[name].said.endswith(f"by so little that it may be rounding{more}")
+    sparse = lambda x: torch.cat([0 * x[:, :1], x[:, :-1]], 1) + 1e-16 * x.flip(1)
+    assert report(sparse, range(8), dtype=torch.float64)["flips"].passed is None
+    exclusive = lambda x: 0.1 * x.cumsum(1) - 0.1 * x  # 0.1 + 0.2 - 0.2 is not 0.1
+    assert report(exclusive, range(8))["flips"].passed is not False
+
+
+def test_a_tiny_leak_is_named_or_at_least_does_not_pass():
+    for leak, dtype, passed in (
+        (1e-6, torch.float64, False),
+        (1e-5, torch.float32, False),
+        (1e-7, torch.float32, None),
+    ):
+        found = report(Convolution(leak=leak), range(8), dtype=dtype)
+        assert found["slopes"].passed is found["flips"].passed is passed
+        if passed is False:
+            assert found["flips"].said == "output 0 sees variable 7, which is generated later (3 more)"
+    model = Logits()
+    for large in (-1e9, -math.inf):  # as for values that some variables do not have
+        masked = lambda x, large=large: F.pad((model.outputs(x) + 1e-6 * x.flip(1)).unsqueeze(2), (0, 3), value=large)
+        assert {"slopes", "flips"} <= set(failed(model.report(outputs=masked)))
+    certain = lambda x: torch.where(x.cumsum(1) > x, math.inf, x.flip(1))  # what is allowed moves without end
+    assert "flips" in failed(report(certain, range(D)))
+
+
+def test_rare_dropout_is_found_before_it_is_taken_for_a_leak():
+    here = {"log_prob": None, "sample": None, "rows": None, "entropy": None, "dtype": torch.float32}
+    for seed in range(5):
+        found = Logits().report(outputs=in_training(nn.Dropout(1e-3)), seed=seed, **here)
+        assert found["flips"].said == "two equal calls give different outputs"
+
+
+def test_a_batch_taken_for_time_is_named_by_flips():
+    """A recurrent network that is told the batch is time hears only the rows before, or backwards those after."""
+    model = Logits()
+    for outputs in (
+        lambda x: model.outputs(x.cumsum(0) / len(x)),
+        lambda x: model.outputs(x.flip(0).cumsum(0).flip(0) / len(x)),
+    ):
+        said = "outputs of a row change with the other rows of its batch"
+        assert model.report(outputs=outputs)["flips"].said == said
+
+
+def test_a_mask_of_the_batch_in_place_of_the_variables_is_named_by_flips():
+    """Row b hears variables up to b: a batch of D rows, in which row j has another variable j, does not show it."""
+    model = Logits()
+    masked = lambda x: model.outputs(x) + x @ torch.ones(D, D, dtype=x.dtype)
+    outputs = lambda x: masked(x * (torch.arange(D) < torch.arange(len(x))[:, None] % D))
+    found = model.report(outputs=outputs)
+    assert found["flips"].said == "outputs of a row change with its place in the batch"
+
+
+def test_a_model_may_change_the_context_it_is_given():
+    model, contexts = Logits(), torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    given, before = contexts.clone().requires_grad_(), contexts.clone()
+
+    def outputs(x, context):
+        return model.outputs(x) + context.add_(1).sum(1, keepdim=True)
+
+    for context in (contexts, contexts[0], given):
+        assert failed(model.report(outputs=outputs, context=context)) == []
+    assert torch.equal(contexts, before)
+    assert torch.equal(given, before)
+    assert given.grad is None
+
+
+def test_a_log_prob_may_change_the_rows_it_is_given():
+    model = Logits()
+    rows = model.sample(4000, torch.Generator().manual_seed(0))
+    before = rows.clone()
+
+    def log_prob(x):
+        found = model.log_prob(x)
+        x.zero_()
+        return found
+
+    assert str(model.report(log_prob=log_prob, rows=rows)) == str(model.report(rows=before))
+    assert torch.equal(rows, before)
+
+
+def test_a_model_may_write_all_its_outputs_into_the_same_memory():
+    model, memory = Logits(), {}
+    model.mask += torch.eye(D, dtype=torch.float64)
+
+    def outputs(x):
+        place = memory.setdefault(x.shape, torch.empty_like(x))
+        return place.copy_(model.outputs(x)) if not x.requires_grad else model.outputs(x)
+
+    assert model.report(outputs=outputs)["flips"].said == "output 0 sees variable 0 itself (4 more)"
+
+
+def test_a_model_that_cannot_be_asked_with_gradients_has_no_slopes():
+    model = Logits()
+    of_numpy = lambda x: torch.from_numpy(model.outputs(torch.from_numpy(x.numpy())).numpy())
+    found = model.report(outputs=of_numpy)
+    assert (failed(found), skipped(found)) == ([], ["slopes"])
+    assert found["slopes"].said.startswith("outputs cannot be asked with gradients: Can't call numpy() on Tensor")
+    with pytest.raises(RuntimeError, match="mine"):
+        model.report(outputs=lambda x: (_ for _ in ()).throw(RuntimeError("mine")))
+
+
+# Real variables: where they lie.
+
+
+def normal(at, scale, n=2, dtype=torch.float64):
+    """A chain of independent normal numbers, as callables."""
+    one = torch.distributions.Normal(torch.tensor(at, dtype=dtype), torch.tensor(scale, dtype=dtype))
+    chain = lambda x: torch.cat([0 * x[:, :1], ((x[:, :-1] - at) / scale).tanh().cumsum(1)], 1)
+    here = {"outputs": chain, "order": range(n), "values": None, "dtype": dtype}
+    return {**here, "log_prob": lambda x: one.log_prob(x).sum(1), "sample": lambda n_, g: one.sample((n_, n))}
+
+
+@pytest.mark.parametrize(("at", "scale"), [(0.0, 1e-9), (1e6, 1.0), (-3.0, 1e-4), (0.0, 1e9)])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_real_rows_are_asked_where_they_lie(at, scale, n):
+    """Where they do not, tanh is flat: no dependency is seen, allowed or forbidden."""
+    model = normal(at, scale, n)
+    found = report(**model)
+    assert failed(found) == []
+    assert skipped(found) == (["entropy"] if n < 4 else ["total", "entropy", "sampler"])
+    leak = lambda x: model["outputs"](x.flip(1)).flip(1)
+    if n > 1:
+        assert failed(report(**{**model, "outputs": leak}))[:2] == ["slopes", "flips"]
+
+
+def test_a_sampler_of_nan_is_named_by_its_own_test_alone():
+    model = normal(0.0, 1.0)
+    found = report(**{**model, "sample": lambda n, generator: torch.full((n, 2), math.nan)})
+    assert (failed(found), found["sampler"].said) == (["sampler"], "sample gives NaN")
+
+
+def test_numbers_too_close_for_their_dtype_are_not_judged():
+    for at, scale in ((1e6, 1.0), (3.0, 1e-7)):
+        found = report(**normal(at, scale, 1, torch.float32))
+        assert failed(found) == []
+        said = "rows lie far from 0 and close together, for torch.float32: ask in torch.float64"
+        assert found["total"].said == found["sampler"].said == said
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_tails_beyond_the_grid_are_not_judged(n):
+    cauchy = torch.distributions.Cauchy(torch.zeros((), dtype=torch.float64), 1.0)
+    found = report(lambda x: x.cumsum(1) - x, range(n), log_prob=lambda x: cauchy.log_prob(x).sum(1), values=None)
+    assert found["total"].said == "the tails of the density are too heavy: they reach beyond the grid"
+    student = torch.distributions.StudentT(torch.tensor(3.0, dtype=torch.float64))
+    found = report(lambda x: x.cumsum(1) - x, range(n), log_prob=lambda x: student.log_prob(x).sum(1), values=None)
+    assert found["total"].passed
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_one_heavy_tail_of_one_variable_is_enough(heavy, side):
+    """Normal on the other side and in the other variable: half a Cauchy distribution lacks 0.0016, too much to pass."""
+    zero = torch.zeros((), dtype=torch.float64)
+    light, tail = torch.distributions.Normal(zero, 1.0), torch.distributions.Cauchy(zero, 1.0)
+
+    def log_prob(x):
+        one, other = side * x[:, heavy], x[:, 1 - heavy]
+        return torch.where(one > 0, tail.log_prob(one), light.log_prob(one)) + light.log_prob(other)
+
+    found = report(lambda x: x.cumsum(1) - x, [0, 1], log_prob=log_prob, values=None, dtype=torch.float64)
+    assert found["total"].said == "the tails of the density are too heavy: they reach beyond the grid"
+
+
+def test_rows_in_a_sliver_that_the_grid_overlooks_are_not_impossible():
+    """A density from 0 to 1; a cell of the grid ends 1e-4 before each edge, and beyond no midpoint is inside."""
+    scale = (0.5 - 1e-4) / math.sinh(1.5)
+    rows = torch.tensor([-scale] * 100 + [0.0] + [scale] * 100, dtype=torch.float64)[:, None] + 0.5
+    log_prob = lambda x: torch.where((x > 0) & (x < 1), 0.0, -math.inf)[:, 0]
+    here = {"log_prob": log_prob, "values": None, "rows": rows, "entropy": 0.0}
+    draw = lambda n, g: torch.rand(n, 1, generator=g, dtype=torch.float64)
+    found = report(lambda x: 0 * x, [0], **here, sample=draw)
+    assert found["total"].said == "the total probability is 0.999800"
+    assert found["sampler"].passed
+    assert failed(report(lambda x: 0 * x, [0], **here, sample=lambda n, g: draw(n, g) ** 1.1)) == ["sampler"]
+
+
+def test_a_density_elsewhere_than_its_rows_is_not_judged():
+    model = normal(0.0, 1.0)
+    found = report(**{**model, "sample": lambda n, g: 1e5 + torch.randn(n, 2, generator=g)})
+    assert found["total"].said == "a grid where rows lie misses the density"
+    rows = 1e5 + torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = report(**{**model, "sample": None}, rows=rows, entropy=0.0)
+    assert found["total"].said == "a grid where rows lie misses the density"
+
+
+def test_of_many_real_variables_few_rows_are_drawn_to_see_where_they_lie():
+    asked = []
+    for n in (3, 4):
+        model = normal(1e3, 1e-3, n)
+        sample = lambda m, g, draw=model["sample"]: asked.append(m) or draw(m, g)
+        assert failed(report(**{**model, "sample": sample})) == []
+    assert asked == [foreign.DRAWS, 256]
+
+
+def test_a_variable_that_is_the_same_in_all_rows_is_moved_nevertheless():
+    model = normal(0.0, 1.0, 3)
+    rows = torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows[:, 0] = 2.0
+    without_slopes = {**model, "outputs": lambda x: model["outputs"](x.detach())}
+    assert report(**without_slopes, rows=rows, entropy=0.0)["hearing"].passed
+
+
+def test_real_variables_are_moved_by_their_own_scale():
+    """In single precision a step of 1 is none beside a billion."""
+    model = normal(0.0, 1e9, 2, torch.float32)
+    assert report(**{**model, "outputs": lambda x: model["outputs"](x.detach())})["hearing"].passed
 
 
 # How it is printed.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pixelcnn
 import torch
 
 import made
@@ -10,9 +11,10 @@ BOOK = Path(__file__).parent.parent
 
 
 def main() -> None:
-    model = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors", dtype=torch.float32)
-    samples = model.sample(40, generator=torch.Generator().manual_seed(1))
-    fig = made.show.images(samples, columns=10, scale=0.8)
+    one_layer = made.MADE.load(BOOK / "results" / "mnist_natural.safetensors", dtype=torch.float32)
+    convolutions = pixelcnn.load(BOOK / "results" / "mnist_pixelcnn.safetensors")
+    samples = [model.sample(20, generator=torch.Generator().manual_seed(1)) for model in (one_layer, convolutions)]
+    fig = made.show.images(torch.cat(samples), columns=10, scale=0.8)
     save(fig, "samples.png")  # README and landing page
 
     # What the mask explorer shows first, for readers without JavaScript.

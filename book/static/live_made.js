@@ -14,6 +14,16 @@
 
   /** A walk through the variables in their order, before its first step. */
   function begin(network, order) {
+    return network.convolutions ? beginConvolutional(network, order) : beginMade(network, order);
+  }
+
+  /** The next variable in the order takes this value. Afterwards the logit of the one that follows is complete. */
+  function advance(walk, value) {
+    if (walk.network.convolutions) advanceConvolutional(walk, value);
+    else advanceMade(walk, value);
+  }
+
+  function beginMade(network, order) {
     const sums = network.biases.map((bias) => Float64Array.from(bias));
     return {
       network,
@@ -35,8 +45,7 @@
     }
   }
 
-  /** The next variable in the order takes this value. Afterwards the logit of the one that follows is complete. */
-  function advance(walk, value) {
+  function advanceMade(walk, value) {
     const { network, degrees, sums, units } = walk;
     const variable = walk.order[walk.t];
     const degree = walk.t + 1;
@@ -59,6 +68,57 @@
       }
     }
     walk.t += 1;
+  }
+
+  /** A walk of a PixelCNN, which knows one order, that of the rows. It ends up with the features of every place. */
+  function beginConvolutional(network, order) {
+    const { features, convolutions } = network;
+    const walk = {
+      network,
+      order,
+      t: 0,
+      x: new Uint8Array(features),
+      units: convolutions.slice(1).map((layer) => new Float64Array(features * layer.inputs)), // place by place
+      logits: new Float64Array(features),
+    };
+    reach(walk);
+    return walk;
+  }
+
+  function advanceConvolutional(walk, value) {
+    walk.x[walk.t] = value;
+    walk.t += 1;
+    if (walk.t < walk.order.length) reach(walk);
+  }
+
+  /** The features of the place that comes next, once: all they depend on is known. The last layer is its logit. */
+  function reach(walk) {
+    const { t, x, units } = walk;
+    const { convolutions, places, width } = walk.network;
+    const [first, ...others] = convolutions;
+    let h = convolve(first, x, t, width).map((sum, k, all) => Math.max(0, sum + places[t * all.length + k]));
+    others.forEach((layer, l) => {
+      units[l].set(h, t * layer.inputs);
+      const sums = convolve(layer, units[l], t, width);
+      if (l === others.length - 1) walk.logits[t] = sums[0];
+      else h = h.map((unit, k) => unit + Math.max(0, sums[k]));
+    });
+  }
+
+  /** A convolution at one place: every tap that its mask keeps, unless it lies outside the image. */
+  function convolve({ inputs, biases, taps }, below, place, width) {
+    const sums = Float64Array.from(biases);
+    const [row, column] = [Math.floor(place / width), place % width];
+    for (const { down, right, weights } of taps) {
+      if (row + down < 0 || column + right < 0 || column + right >= width) continue;
+      const from = (place + down * width + right) * inputs;
+      for (let j = 0; j < inputs; j++) {
+        const value = below[from + j];
+        if (value === 0) continue;
+        for (let k = 0; k < sums.length; k++) sums[k] += weights[j * sums.length + k] * value;
+      }
+    }
+    return sums;
   }
 
   const sigmoid = (a) => 1 / (1 + Math.exp(-a));
@@ -108,7 +168,7 @@
   // ---- the networks: scripts with base64 text, written by book/tools/live_weights.py -------------------------------------
 
   const FOLDER = new URL("live_weights/", document.currentScript.src);
-  const SIZES = { natural: "1.9 MB", any_order: "4.1 MB" };
+  const SIZES = { pixelcnn: "0.2 MB", natural: "1.9 MB", any_order: "4.1 MB" };
   const arriving = {}; // a promise per network
   const arrived = {};
 
@@ -135,13 +195,20 @@
     return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
   }
 
-  /** Called by a weights file. The file holds only weights that some mask keeps, column by column, then the biases. */
+  /** Called by a weights file, with float16 numbers as base64 text. */
   function receive(name, file) {
-    const { features, hidden, anyOrder } = file;
     const value = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
     const bytes = atob(file.weights);
     let at = 0;
     const next = () => value[bytes.charCodeAt(at++) | (bytes.charCodeAt(at++) << 8)];
+    const layers = file.layers ? convolutionalLayers(file, next) : madeLayers(file, next);
+    if (at !== bytes.length) throw new Error(`${name}: ${bytes.length} bytes of weights, expected ${at}`);
+    const starters = file.starters.map((text) => Int8Array.from(text, Number));
+    arrived[name] = { ...file, ...layers, starters };
+  }
+
+  /** The file of a MADE holds only weights that some mask keeps, column by column, then the biases. */
+  function madeLayers({ features, hidden, anyOrder }, next) {
     const matrix = (before, after, strict, always) => {
       // masks as everywhere: degree(out) >= or > degree(in)
       const weights = new Float32Array(before.length * after.length);
@@ -159,9 +226,25 @@
     weights.push(matrix(layers[hidden.length], inputs, true, anyOrder));
     const direct = matrix(inputs, inputs, true, anyOrder);
     const biases = [...hidden, features].map((n) => Float32Array.from({ length: n }, next));
-    if (at !== bytes.length) throw new Error(`${name}: ${bytes.length} bytes of weights, expected ${at}`);
-    const starters = file.starters.map((text) => Int8Array.from(text, Number));
-    arrived[name] = { ...file, weights, direct, biases, starters };
+    return { weights, direct, biases };
+  }
+
+  /** The file of a PixelCNN holds layer by layer the taps that the mask keeps, in reading order, and the biases; at last
+      what every place adds to the first layer. */
+  function convolutionalLayers({ features, layers }, next) {
+    const numbers = (n) => Float32Array.from({ length: n }, next);
+    const convolutions = layers.map(({ inputs, outputs, size, step, strict }) => {
+      // masks as everywhere: place(out) >= or > place(in), where the centre is the place of the output
+      const centre = (size - 1) / 2;
+      const count = centre * size + centre + (strict ? 0 : 1);
+      const taps = made.range(count).map((k) => ({
+        down: step * (Math.floor(k / size) - centre),
+        right: step * ((k % size) - centre),
+        weights: numbers(inputs * outputs),
+      }));
+      return { inputs, taps, biases: numbers(outputs) };
+    });
+    return { convolutions, places: numbers(features * layers[0].outputs) };
   }
 
   // ---- the state of the page, and what changes it ------------------------------------------------------------------
@@ -170,9 +253,10 @@
   const D = SIDE * SIDE;
   const CELL = 20; // screen dots per pixel
   const MODES = {
-    rows: { label: "row by row", network: "natural", random: false },
-    random: { label: "random, any-order network", network: "any_order", random: true },
-    anyRows: { label: "row by row, any-order network", network: "any_order", random: false },
+    rows: { label: "row by row, PixelCNN", network: "pixelcnn", random: false },
+    made: { label: "row by row, MADE", network: "natural", random: false },
+    random: { label: "random, any-order MADE", network: "any_order", random: true },
+    anyRows: { label: "row by row, any-order MADE", network: "any_order", random: false },
   };
   const TOOLS = { ink: 1, "no ink": 0, erase: -1 };
   const TALLEST = 5; // nats, the height of the strip of surprises

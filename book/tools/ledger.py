@@ -70,6 +70,10 @@ def networks():
         text = f"hidden {record['config']['hidden']}, " + ", ".join(f"{key} {value}" for key, value in model.items())
         parameters, seed = record["models"][name]["parameters"], record["config"]["seed"]
         yield f"mnist_{name}.safetensors", text, parameters, "mnist.py", seed, score["mean"], score["stderr"]
+    record = result("pixelcnn")
+    text = "PixelCNN, " + ", ".join(f"{key} {value}" for key, value in record["config"]["setting"].items())
+    seed, score = record["config"]["training"]["seed"], record["test"]
+    yield "mnist_pixelcnn.safetensors", text, record["parameters"], "pixelcnn.py", seed, score["mean"], score["stderr"]
     record = result("any_order")
     options = {**record["config"]["setting"], **record["config"]["order"]}
     seed = options.pop("seed")

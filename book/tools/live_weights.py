@@ -6,16 +6,21 @@ one call of a function of book/static/live_made.js, with the weights as base64 t
 
 import base64
 import json
+import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import made
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "experiments"))
+import pixelcnn
+
 BOOK = Path(__file__).resolve().parents[1]
 TARGET = BOOK / "static" / "live_weights"
-NETWORKS = ("natural", "any_order")
-SEED, STARTERS = 1, [3, 12, 18, 21, 29, 34]  # which of the drawings in samples.png a reader may start from
+NETWORKS = ("pixelcnn", "natural", "any_order")
+SEED, STARTERS = 1, [12, 13, 14, 23, 27, 38]  # which drawings of the PixelCNN a reader may start from
 
 
 def kept(model):
@@ -40,8 +45,8 @@ def numbers(model):
     return torch.cat([*weights, *(layer.bias for layer in layers[:-1])]).detach().half()
 
 
-def script(name, model, starters):
-    """The text of a script that hands a network to the page."""
+def made_file(name: str, model: made.MADE) -> tuple[dict, Tensor]:
+    """What the page has to know of a MADE, and its numbers."""
     config = model.config
     if config.mask_conditioning:
         raise ValueError(f"{name} has companion weights, which the page does not know: use mask_conditioning=False")
@@ -50,20 +55,42 @@ def script(name, model, starters):
         raise ValueError(f"{name} must be a Bernoulli model of ReLU units, even degrees and direct connections")
     if not (model.order_agnostic or config.order == "natural"):
         raise ValueError(f"{name} must have the natural order or be trained for any, got order={config.order!r}")
+    about = {"hidden": config.hidden, "residual": config.residual, "anyOrder": model.order_agnostic}
+    return {"features": model.n_features, **about}, numbers(model)
+
+
+def pixelcnn_file(model: pixelcnn.WidePixelCNN) -> tuple[dict, Tensor]:
+    """What the page has to know of a PixelCNN, and its numbers: taps and biases of each layer, then those of places."""
+    layers, parts, about = [model.first, *model.hidden, model.output], [], []
+    for layer in layers:
+        taps = layer.weight.permute(2, 3, 1, 0)[layer.mask]  # (taps, in, out)
+        parts += [taps.flatten(), layer.bias]
+        sizes = {"inputs": layer.in_channels, "outputs": layer.out_channels, "size": layer.kernel_size[0]}
+        about.append({**sizes, "step": layer.dilation[0], "strict": layer is model.first})
+    parts.append(model.first.place.permute(2, 3, 1, 0).flatten())  # place by place
+    return {"features": len(model.order), "width": model.shape[1], "layers": about}, torch.cat(parts).detach().half()
+
+
+def script(name, model, starters):
+    """The text of a script that hands a network to the page."""
+    about, values = pixelcnn_file(model) if isinstance(model, pixelcnn.WidePixelCNN) else made_file(name, model)
     network = {
-        "features": model.n_features,
-        "hidden": config.hidden,
-        "residual": config.residual,
-        "anyOrder": model.order_agnostic,
+        **about,
         "starters": ["".join(str(int(v)) for v in row) for row in starters],
-        "weights": base64.b64encode(numbers(model).numpy().astype("<f2").tobytes()).decode(),
+        "weights": base64.b64encode(values.numpy().astype("<f2").tobytes()).decode(),
     }
     return f"liveMade.receive({json.dumps(name)}, {json.dumps(network)});\n"
 
 
+def load(name: str, results: Path = BOOK / "results") -> made.MADE | pixelcnn.WidePixelCNN:
+    """A shipped network in float32."""
+    path = results / f"mnist_{name}.safetensors"
+    return pixelcnn.load(path) if name == "pixelcnn" else made.MADE.load(path, dtype=torch.float32)
+
+
 def main(results=BOOK / "results", target=TARGET):
-    models = {name: made.MADE.load(results / f"mnist_{name}.safetensors", dtype=torch.float32) for name in NETWORKS}
-    starters = models["natural"].sample(40, generator=torch.Generator().manual_seed(SEED))[STARTERS]
+    models = {name: load(name, results) for name in NETWORKS}
+    starters = models["pixelcnn"].sample(40, generator=torch.Generator().manual_seed(SEED))[STARTERS]
     target.mkdir(exist_ok=True)
     for name, model in models.items():
         path = target / f"{name}.js"

@@ -9,6 +9,7 @@ import re
 
 import chapters
 import live_weights
+import pixelcnn
 import pytest
 import torch
 from conftest import HTML, LOOK, NARROW, OVERFLOW, WIDE
@@ -18,7 +19,13 @@ import made
 PAGE, CHAPTER = "book/live_made.html", "book/05_generating_samples.html"
 RESULTS = chapters.BOOK / "results"
 LIVE = ".live-made"
-ORDERS = [("natural", "natural"), ("any_order", "natural"), ("any_order", "random"), ("any_order", "known first")]
+ORDERS = [
+    ("pixelcnn", "natural"),
+    ("natural", "natural"),
+    ("any_order", "natural"),
+    ("any_order", "random"),
+    ("any_order", "known first"),
+]
 in_browser = pytest.mark.browser
 
 
@@ -49,6 +56,27 @@ def test_weights_come_back_from_the_text(small):
     for layer in (*small.hidden, small.output):
         columns += list(layer.bias)
     assert numbers.tolist() == torch.stack(columns).half().tolist()
+
+
+def test_weights_of_a_pixelcnn_come_back_from_the_text():
+    """Of each layer the taps that its mask keeps, in reading order, and the biases; at last those of places."""
+    torch.manual_seed(3)
+    model = pixelcnn.WidePixelCNN(4, 3, channels=2, dilations=[1, 2], first=5)
+    torch.nn.init.normal_(model.first.place)
+    stored = network_in(live_weights.script("small", model, []))
+    numbers = torch.frombuffer(bytearray(base64.b64decode(stored["weights"])), dtype=torch.float16)
+    expected = []
+    for layer, size in zip([model.first, *model.hidden, model.output], (5, 3, 3, 1), strict=True):
+        centre = (size // 2, size // 2)
+        taps = [(r, c) for r in range(size) for c in range(size) if (r, c) < centre]
+        taps += [] if layer is model.first else [centre]
+        outs, ins = layer.weight.shape[:2]
+        expected += [layer.weight[k, j, r, c] for r, c in taps for j in range(ins) for k in range(outs)]
+        expected += list(layer.bias)
+    expected += [model.first.place[0, k, r, c] for r in range(4) for c in range(3) for k in range(2)]
+    assert numbers.tolist() == torch.stack(expected).half().tolist()
+    assert (stored["features"], stored["width"]) == (12, 3)
+    assert [layer["step"] for layer in stored["layers"]] == [1, 1, 2, 1]
 
 
 def test_no_weight_that_any_order_could_use_is_left_out(small):
@@ -88,7 +116,7 @@ def page(visit, base):
 
 def setting(name, kind, given=None):
     """A shipped network in double precision, under an order of the given kind."""
-    model = made.MADE.load(RESULTS / f"mnist_{name}.safetensors").double()
+    model = live_weights.load(name).double()
     if name == "any_order":
         order = torch.randperm(784, generator=seeded(7)) if kind != "natural" else torch.arange(784)
         if kind == "known first":
@@ -119,8 +147,21 @@ RUN = """async ({ name, order, rows, uniforms, given, temperature }) => {
 }"""
 
 
+def drawing(model, u, given, temperature=1.0):
+    """The rows in which every value obeys its own conditional, or is the given one: there are no others."""
+    if isinstance(model, made.MADE):
+        return made.sampling.sample_incremental(model, u, given, temperature)
+    x, before = given.nan_to_num(0.0), None
+    with torch.no_grad():
+        while before is None or not torch.equal(x, before):
+            drawn = (u < torch.sigmoid(model(x) / temperature)).double()
+            x, before = torch.where(given.isnan(), drawn, given), x
+    return x
+
+
 def run(page, model, name, rows=(), uniforms=(), given=None, temperature=1.0):
-    arguments = {"name": name, "order": model.connectivity.order.tolist(), "temperature": temperature}
+    order = model.connectivity.order if isinstance(model, made.MADE) else model.order
+    arguments = {"name": name, "order": order.tolist(), "temperature": temperature}
     arguments |= {"rows": [row.long().tolist() for row in rows], "uniforms": [u.tolist() for u in uniforms]}
     arguments["given"] = given if given is None else given.nan_to_num(-1).long().tolist()
     return {key: torch.tensor(value, dtype=torch.float64) for key, value in page.evaluate(RUN, arguments).items()}
@@ -161,10 +202,17 @@ def test_samples(name, kind, part, temperature, page):
     elif kind == "natural":
         assert (~given[:, :392].isnan()).all()
     u = made.sampling.uniforms(n, 784, seeded(4))
-    expected = made.sampling.sample_incremental(model, u, given, temperature)
+    expected = drawing(model, u, given, temperature)
     assert 10 < expected.sum(1).mean() < 400
     found = run(page, model, name, uniforms=u, given=given, temperature=temperature)["samples"]
     assert torch.equal(found, expected)
+
+
+@in_browser
+def test_the_pixelcnn_draws_what_its_own_sampler_draws(page):
+    model = setting("pixelcnn", "natural")
+    u = made.sampling.uniforms(2, 784, seeded(3))
+    assert torch.equal(run(page, model, "pixelcnn", uniforms=u)["samples"], model.draw(u))
 
 
 @in_browser
@@ -228,7 +276,7 @@ def test_one_click_draws_a_digit(name, scheme, visit, base):
 @in_browser
 def test_the_first_digit_at_once_takes_less_than_a_second(page):
     fill_speed(page, 100)
-    page.evaluate("liveMade.load('natural')")
+    page.evaluate("liveMade.load('pixelcnn')")
     ms = page.evaluate("""() => {
       const start = performance.now(), status = document.querySelector('.live-made .status')
       return new Promise(done => {
@@ -316,6 +364,22 @@ def test_any_part_can_be_erased_and_completed_in_any_order(page):
 
 
 @in_browser
+def test_another_network_gets_the_same_numbers(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    paper = lambda: page.evaluate("document.querySelector('canvas.paper').toDataURL()")
+    pictures = [paper()]
+    for mode in ("made", "rows"):
+        page.locator(f"{LIVE} select").select_option(mode)
+        page.wait_for_function("() => document.querySelector('.live-made .field input').value === '784'")
+        finish(page)
+        pictures.append(paper())
+        assert page.get_by_label("Seed").input_value() == "13"
+    assert pictures[0] == pictures[2] != pictures[1]
+
+
+@in_browser
 def test_painting_with_the_pointer_gives_rows_to_the_network(page):
     paper = page.locator("canvas.paper")
     paper.scroll_into_view_if_needed()
@@ -360,7 +424,7 @@ def test_temperature_changes_the_drawing_but_not_the_numbers(page):
 
 @in_browser
 def test_the_drawing_can_be_watched_and_paused(page):
-    page.evaluate("liveMade.load('natural')")
+    page.evaluate("liveMade.load('pixelcnn')")
     pixels = page.get_by_label(re.compile("^Pixel"))
     fill_speed(page, 50)
     page.get_by_role("button", name="Draw a digit").click()
@@ -398,7 +462,7 @@ COPY = """() => {
 @in_browser
 def test_the_page_follows_from_the_state(page):
     """Whatever the reader did, a fresh widget with the same state shows the same: there is no hidden state."""
-    page.evaluate("Promise.all([liveMade.load('natural'), liveMade.load('any_order')])")
+    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(liveMade.load))")
     seen = {page.evaluate(COPY)[0]}
     first = page.locator(LIVE).nth(1)
     press = lambda name: first.get_by_role("button", name=name).click()
@@ -433,7 +497,7 @@ def test_the_page_follows_from_the_state(page):
 def test_reduced_motion_jumps_to_the_end(browser, base):
     page = browser.new_page(reduced_motion="reduce")
     page.goto(f"{base['file']}/{PAGE}")
-    page.evaluate("liveMade.load('natural')")
+    page.evaluate("liveMade.load('pixelcnn')")
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '0'")
     assert page.get_by_label(re.compile("^Pixel")).input_value() == "784"
@@ -462,7 +526,7 @@ def test_every_control_has_a_name(page):
     unnamed = """() => [...document.querySelectorAll('.live-made :is(button, input, select, canvas)')]
       .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')?.textContent.trim()))
       .filter(e => !e.closest('button')?.getAttribute('aria-label')).map(e => e.outerHTML)"""
-    page.evaluate("liveMade.load('natural')")
+    page.evaluate("liveMade.load('pixelcnn')")
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_selector(".starters button")
     assert page.evaluate(unnamed) == []
@@ -485,7 +549,8 @@ def test_the_networks_are_small_and_said_to_be(built):
     folder = HTML / "_static" / "live_weights"
     megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
     assert set(megabytes) == set(live_weights.NETWORKS)
-    assert sum(megabytes.values()) < 6
+    most = {"pixelcnn": 0.2, "natural": 1.9, "any_order": 4.1}  # each is loaded when it is chosen
+    assert all(megabytes[name] < most[name] for name in live_weights.NETWORKS)
     said = re.search(r"SIZES = \{ (.*?) \}", (HTML / "_static" / "live_made.js").read_text())[1]
     assert said == ", ".join(f'{name}: "{megabytes[name]:.1f} MB"' for name in live_weights.NETWORKS)
 

@@ -170,6 +170,45 @@ def test_shipped_networks_score_what_is_recorded(name):
     assert measured.stderr == pytest.approx(recorded["stderr"], abs=0.001)
 
 
+def test_the_pixelcnn_scores_what_is_recorded():
+    folder = made.data.cache_folder()
+    if not all((folder / file.name).exists() for file in made.data.DATASETS["mnist"].files):
+        pytest.skip(f"MNIST is not in {folder}")
+    network = module("pixelcnn").load(RESULTS / "mnist_pixelcnn.safetensors")
+    recorded = json.loads((RESULTS / "pixelcnn.json").read_text())
+    measured = made.nll(network, made.data.load("mnist", cache_dir=folder).test[:2000], batch_size=500)
+    assert measured.mean == pytest.approx(recorded["test_first_2000"], abs=0.01)
+    assert module("pixelcnn").parameters(network) == recorded["parameters"]
+
+
+def test_a_pixelcnn_comes_back_from_its_file_without_what_its_masks_forbid(tmp_path):
+    experiment = module("pixelcnn")
+    setting = {"channels": 3, "dilations": [1, 2], "first": 5}
+    model = experiment.square(16, setting, seed=1)
+    torch.nn.init.constant_(model.first.place, 0.1)
+    model = model.half().float().eval()
+    experiment.save(model, setting, tmp_path / "small")
+    again, x = experiment.load(tmp_path / "small"), torch.eye(16)
+    assert torch.equal(again.log_prob(x), model.log_prob(x))
+    assert (again.first.weight[:, :, ~again.first.mask] == 0).all()
+
+
+def test_a_wide_pixelcnn_is_a_distribution_and_its_sampler_is_exact():
+    """Dilated layers and biases of places keep what other_models.py is tested for."""
+    model = module("pixelcnn").square(9, {"channels": 6, "dilations": [1, 2], "first": 3}, seed=1).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+        model.first.place.copy_(torch.arange(54.0).view(1, 6, 3, 3).sin())
+        states = torch.cartesian_prod(*[torch.arange(2.0, dtype=torch.float64)] * 9)
+        assert model.log_prob(states).exp().sum().item() == pytest.approx(1)
+    u = made.sampling.uniforms(200, 9, torch.Generator().manual_seed(0))
+    assert torch.equal(model.draw(u), module("other_models").sample_naive(model, u))
+    slopes = torch.autograd.functional.jacobian(lambda x: model(x)[0], states[300:301])[:, 0]
+    assert torch.equal(slopes.triu(), torch.zeros(9, 9).double())
+    assert (slopes[1:, 0] != 0).any()
+
+
 def test_the_network_for_any_order_scores_what_is_recorded():
     folder = made.data.cache_folder()
     if not all((folder / file.name).exists() for file in made.data.DATASETS["mnist"].files):
