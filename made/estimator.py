@@ -95,9 +95,13 @@ class MADEDensity(OutlierMixin, BaseEstimator):
     An order-agnostic model (``n_masks=None``) also takes rows with missing values: NaN, None or pandas' NA. It learns
     from what each row holds, without filling anything in, and scores a row by the exact marginal of what is known of
     it, under an order with that first. Such scores are of fewer variables, hence not comparable with those of complete
-    rows. An order that begins with a column learns it from the rows that hold it. So if its gaps depend on other
-    columns, what is drawn leans towards rows without gaps, while gaps are imputed rightly (chapter 9). To draw whole
-    rows, fit once more on an imputed table.
+    rows.
+
+    Training takes every order of what a row holds alike. So in the factor of the m-th column of an order, a row with k
+    known values has the weight (k - m)! / k!, or 0 if one of the first m columns is missing. This is maximum likelihood
+    of one distribution only as far as orders agree. A factor is right where gaps say nothing about its column, given
+    the columns before it (chapter 9). So if gaps depend only on columns that are never missing, they are imputed
+    rightly, but rows that are drawn whole may have wrong shares. To draw whole rows, fit once more on an imputed table.
 
     Args:
         hidden: widths of the hidden layers.

@@ -34,7 +34,7 @@ CHAPTERS = {
     8: ("Grey levels, real numbers, classes?", "The masks stay; only the meaning of the outputs changes."),
     9: (
         "Mixed columns, missing values, any question?",
-        "Rows are learned as they are, if gaps do not depend on what they hide.",
+        "Gaps are filled rightly if they depend only on full columns; to draw rows, fit again.",
     ),
     10: (
         "How would you notice a fault?",
