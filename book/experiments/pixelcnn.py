@@ -15,7 +15,7 @@ from pathlib import Path
 
 import run
 import torch
-from other_models import MaskedConv, PixelCNN, seeded
+from other_models import MaskedConv, PixelCNN, parameters_that_count, seeded
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -100,12 +100,6 @@ def load(path: Path) -> WidePixelCNN:
     return model.eval()
 
 
-def parameters(model: WidePixelCNN) -> int:
-    """How many weights masks let through, and biases."""
-    forbidden = [~m.mask.expand_as(m.weight) for m in model.modules() if isinstance(m, MaskedConv)]
-    return sum(p.numel() for p in model.parameters()) - sum(int(f.sum()) for f in forbidden)
-
-
 def main() -> None:
     chosen, folder = run.begin("pixelcnn", __doc__, EXPECTED)
     config, started = TOY if chosen.toy else CONFIG, time.process_time()
@@ -120,7 +114,7 @@ def main() -> None:
     with torch.no_grad():
         ours, its = (torch.cat([m.log_prob(x).double() for x in split.test.split(500)]) for m in (model, rival))
     found = {
-        "parameters": parameters(model),
+        "parameters": parameters_that_count(model),
         "stopped": history.stopped,
         "valid": made.nll(model, split.valid, batch_size=500)._asdict(),
         "test": run.nats(ours),
