@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import html
 import inspect
 import re
@@ -10,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,7 +43,9 @@ __all__ = [
     "table",
 ]
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c8c8c"  # colour-blind safe
+# Safe for colour-blind eyes, each with one meaning in the whole book. Blue: seen, allowed. Orange: unknown, predicted.
+# Green: exact, true. Purple: against the rules, surprise. Grey: absent, a baseline.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c8c8c"
 
 _STYLE = {
     "font.size": 10,
@@ -166,22 +170,83 @@ def digest(x: Tensor, digits: int = 2) -> str:
     return f"shape {tuple(x.shape)}, mean {mean}, min {low}, max {high}"
 
 
+@functools.cache
+def _figure_class() -> type[Figure]:
+    """A figure whose text form tells what is drawn: nbval compares texts, it cannot see pixels."""
+    from matplotlib import figure as mpl
+
+    class Figure(mpl.Figure):
+        def __repr__(self) -> str:
+            return f"{super().__repr__()[:-1]}: {_drawn(self)}>"
+
+    return Figure
+
+
+def _drawn(fig: Any) -> str:
+    """The numbers in a figure in short: across, upwards, and as colours.
+
+    Example:
+        >>> fig, ax = figure()
+        >>> _ = ax.plot([0, 1, 2], [5.0, 4.5, 4.04])
+        >>> _drawn(fig)
+        '1 line, x mean 1, min 0, max 2, y mean 4.5, min 4, max 5'
+    """
+    counts = dict.fromkeys(("line", "image", "bar", "collection"), 0)
+    x, y, colour = [], [], []
+    for ax in fig.axes:
+        bars = [(bar.get_width(), bar.get_height()) for bar in ax.patches if hasattr(bar, "get_width")]
+        points = [np.asarray(line.get_xydata(), float) for line in ax.lines]
+        for collection in ax.collections:
+            points += [np.ma.filled(collection.get_offsets().astype(float), np.nan)]
+            points += [path.vertices for path in collection.get_paths()]
+        points += [np.array(bars)] if bars else []
+        x += [p[:, 0] for p in points]
+        y += [p[:, 1] for p in points]
+        colour += [np.ma.filled(image.get_array().astype(float), np.nan).ravel() for image in ax.images]
+        for name, found in zip(counts, (ax.lines, ax.images, bars, ax.collections), strict=True):
+            counts[name] += len(found)
+    said = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]
+    for name, parts in {"x": x, "y": y, "colour": colour}.items():
+        values = np.concatenate([*parts, []])
+        values = values[np.isfinite(values)]
+        if len(values):
+            # two digits, so that processors that differ in the last digits of a training agree
+            said.append(f"{name} mean {values.mean():.2g}, min {values.min():.2g}, max {values.max():.2g}")
+    return ", ".join(said)
+
+
 def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6, 2.5), **options: Any) -> tuple[Figure, Any]:
-    """``plt.subplots`` in the style of the book."""
+    """``plt.subplots`` in the style of the book; the figure's text form tells what is drawn."""
     import matplotlib.pyplot as plt
 
     plt.draw_if_interactive()  # loads the backend; inside the context its "interactive" setting would be undone
     with plt.rc_context(_STYLE):  # type: ignore[arg-type]
-        return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
+        return plt.subplots(rows, columns, figsize=size, layout="constrained", FigureClass=_figure_class(), **options)
 
 
 def images(
-    x: Tensor, columns: int = 10, side: int | None = None, titles: list[str] | None = None, scale: float = 0.7
+    x: Tensor,
+    columns: int = 10,
+    side: int | None = None,
+    titles: list[str] | None = None,
+    scale: float = 0.7,
+    rows: Sequence[str] = (),
+    colours: str | Sequence[str] = "Greys",
 ) -> Figure:
     """Draw rows of x, shape (N, D), as square images of values in [0, 1]; NaN is drawn in orange.
 
+    Args:
+        x: shape (N, D), an image in each row.
+        columns: images beside each other.
+        side: height of an image; default: it is a square.
+        titles: one above each image.
+        scale: width of an image, in inches.
+        rows: labels at the left, one for each row of the grid.
+        colours: matplotlib's name of the colours, or one for each row of the grid.
+
     Raises:
-        ValueError: D is no square number and ``side`` is not given, or a number is no positive integer.
+        ValueError: D is no square number and ``side`` is not given, a number is no positive integer, or there are not
+            as many labels or colours as rows of the grid.
     """
     import matplotlib as mpl
 
@@ -190,14 +255,21 @@ def images(
     if x.dim() != 2 or x.shape[-1] % side:
         raise ValueError(f"x must have shape (N, side * width), got {tuple(x.shape)} with side {side}")
     columns = min(integer("columns", columns, 1), len(x))
-    rows = -(-len(x) // columns)
-    fig, axes = figure(rows, columns, (columns * scale, rows * (scale + (0.25 if titles else 0))), squeeze=False)
-    colours = mpl.colormaps["Greys"].with_extremes(bad=ORANGE)
+    n_rows = -(-len(x) // columns)
+    colours = [colours] * n_rows if isinstance(colours, str) else list(colours)
+    for name, given in {"rows": rows, "colours": colours}.items():
+        if len(given) not in ((0, n_rows) if name == "rows" else (n_rows,)):
+            raise ValueError(f"{name} must have one entry for each of the {n_rows} rows of the grid, got {len(given)}")
+    size = (columns * scale + 1.1 * bool(rows), n_rows * (scale + (0.25 if titles else 0)))
+    fig, axes = figure(n_rows, columns, size, squeeze=False)
+    maps = [mpl.colormaps[name].with_extremes(bad=ORANGE) for name in colours]
     for k, ax in enumerate(axes.flat):
+        if rows and k % columns == 0:
+            ax.set_ylabel(rows[k // columns], rotation=0, ha="right", va="center", fontsize=9)
         if k >= len(x):
             ax.set_axis_off()
             continue
-        ax.imshow(x[k].reshape(side, -1).numpy(), cmap=colours, vmin=0, vmax=1)
+        ax.imshow(x[k].reshape(side, -1).numpy(), cmap=maps[k // columns], vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
         for spine in ax.spines.values():
             spine.set(visible=True, color="#c8c8c8")
@@ -263,7 +335,7 @@ def masks(connectivity: Connectivity | MADE) -> Figure:
     fig, axes = figure(1, len(layers) + 1, (2.3 * (len(layers) + 1), 2.6))
     for k, mask in enumerate(layers):
         matrix(axes[k], mask, f"mask {k + 1}", names[k], names[k + 1])
-    matrix(axes[-1], connectivity.reachable(), "who sees whom", "inputs", "outputs", "Oranges")
+    matrix(axes[-1], connectivity.reachable(), "who sees whom", "inputs", "outputs")
     return fig
 
 
@@ -278,7 +350,7 @@ def dependencies(*matrices: Tensor, titles: Sequence[str], labels: Sequence[Sequ
     labels = labels or [range(len(m)) for m in matrices]
     fig, axes = figure(1, len(matrices), (2.4 * len(matrices), 2.6), squeeze=False)
     for ax, values, title, names in zip(axes[0], matrices, titles, labels, strict=True):
-        matrix(ax, values, title, "input", "output", "Oranges", names)
+        matrix(ax, values, title, "input", "output", labels=names)
     return fig
 
 
@@ -293,7 +365,7 @@ def autoencoder(widths: list[int]) -> Figure:
     fig, ax = figure(1, 1, (6, 2.6))
     code = len(widths) - 1
     for k, width in enumerate(layers):
-        colour = ORANGE if k == code else BLUE
+        colour = {0: BLUE, 2 * code: ORANGE}.get(k, GREY)
         for unit in range(width):
             y = unit - (width - 1) / 2
             for other in range(layers[k + 1]) if k + 1 < len(layers) else ():
@@ -316,7 +388,7 @@ def network(connectivity: Connectivity | MADE, highlight: int | None = None) -> 
     Args:
         connectivity: a connectivity, or a model, of which the one in use is drawn. At most some ten units per layer
             are legible.
-        highlight: index of an output; the paths that lead to it are drawn in orange.
+        highlight: index of an output, drawn in orange; the paths that lead to it are blue.
 
     Raises:
         TypeError: it is no connectivity and no model.
@@ -342,11 +414,12 @@ def network(connectivity: Connectivity | MADE, highlight: int | None = None) -> 
         for out, inp in mask.nonzero().tolist():
             ends = [place(k, inp, mask.shape[1]), place(k + 1, out, mask.shape[0])]
             on = bool(lit[k + 1][out])
-            style = {"color": ORANGE, "linewidth": 1.6, "zorder": 1.5} if on else {"color": "#c8c8c8", "linewidth": 0.8}
+            style = {"color": BLUE, "linewidth": 1.6, "zorder": 1.5} if on else {"color": "#c8c8c8", "linewidth": 0.8}
             ax.plot(*zip(*ends, strict=True), **style)
     for k, labels in enumerate([*degrees, degrees[0]]):
         for unit, label in enumerate(labels.tolist()):
-            colour = ORANGE if lit[k][unit] else BLUE
+            predicted = k == n_layers - 1 and unit == highlight
+            colour = ORANGE if predicted else BLUE if highlight is None or lit[k][unit] else GREY
             ax.scatter(*place(k, unit, len(labels)), s=260, color="white", edgecolors=colour, linewidths=1.6, zorder=2)
             ax.text(*place(k, unit, len(labels)), str(label), ha="center", va="center", fontsize=9, zorder=3)
     for i in range(len(degrees[0])):

@@ -87,6 +87,42 @@ def test_images_shows_every_row_and_marks_the_unknown():
     assert axes[0].images[0].cmap(np.ma.masked_invalid([np.nan]))[0] == pytest.approx(to_rgba(show.ORANGE))
 
 
+def test_images_labels_and_colours_the_rows_of_its_grid():
+    fig = show.images(torch.rand(4, 4), columns=2, rows=["given", "expected"], colours=["Greys", "Oranges"])
+    assert [ax.get_ylabel() for ax in fig.axes] == ["given", "", "expected", ""]
+    assert [ax.images[0].cmap.name for ax in fig.axes] == ["Greys", "Greys", "Oranges", "Oranges"]
+    assert [ax.images[0].cmap.name for ax in show.images(torch.rand(2, 4), 1, colours="Purples").axes] == [
+        "Purples"
+    ] * 2
+    for name, value in {"rows": ["one"], "colours": ["Greys"] * 3}.items():
+        with pytest.raises(ValueError, match=f"^{name} must have one entry for each of the 2 rows of the grid, got"):
+            show.images(torch.rand(4, 4), columns=2, **{name: value})
+
+
+def test_a_figure_tells_what_is_drawn():
+    """So nbval notices another drawing: the numbers of every kind of mark are in the figure's text form."""
+    values = np.array([1.0, 2.0, 6.0])
+    marks = {
+        "1 line, x mean 1, min 0, max 2, y mean 3, min 1, max 6": lambda ax: ax.plot(values),
+        "1 image, colour mean 3, min 1, max 6": lambda ax: ax.imshow(values[None]),
+        "3 bars, x mean 0.8, min 0.8, max 0.8, y mean 3, min 1, max 6": lambda ax: ax.bar(range(3), values),
+        "3 bars, x mean 3, min 1, max 6, y mean 0.8, min 0.8, max 0.8": lambda ax: ax.barh(range(3), values),
+    }
+    for said, draw in marks.items():
+        fig, ax = show.figure()
+        draw(ax)
+        assert repr(fig) == f"<Figure size 720x300 with 1 Axes: {said}>"
+    drawn = set()
+    for other in (values, values * 2):
+        for draw in (lambda ax, y: ax.scatter(y, y), lambda ax, y: ax.fill_between(range(3), y)):
+            fig, ax = show.figure()
+            draw(ax, other)
+            drawn.add(repr(fig))
+    assert len(drawn) == 4
+    assert repr(show.figure()[0]) == "<Figure size 720x300 with 1 Axes: >"
+    assert "image, colour mean 0.5" in repr(show.images(torch.tensor([[0.5] * 3 + [torch.nan]])))
+
+
 def test_images_may_be_oblong():
     assert show.images(torch.rand(2, 6), side=2).axes[0].images[0].get_array().shape == (2, 3)
 
@@ -188,14 +224,18 @@ def test_network_draws_every_unmasked_weight_and_lights_the_paths(highlight):
     assert len(ax.lines) == sum(int(mask.sum()) for mask in C.masks())
     labels = [int(t.get_text()) for t in ax.texts if t.get_text().isdigit()]
     assert labels == [d for layer in [*C.degrees, C.degrees[0]] for d in layer.tolist()]
-    lit = sum(line.get_color() == show.ORANGE for line in ax.lines)
+    lit = sum(line.get_color() == show.BLUE for line in ax.lines)
     if highlight is None or highlight == 2:  # variable 2 comes first and sees nothing
         assert lit == 0
     else:
         assert 0 < lit <= len(ax.lines)
-    inputs = [c for c in ax.collections if c.get_offsets()[0][1] == 0]
-    seen = [tuple(c.get_edgecolor()[0]) == to_rgba(show.ORANGE) for c in inputs]
-    assert seen == (C.reachable()[highlight].tolist() if highlight is not None else [False] * 3)
+    edges = {
+        name: [tuple(c.get_edgecolor()[0]) for c in ax.collections if c.get_offsets()[0][1] == height]
+        for name, height in {"inputs": 0, "outputs": 3}.items()
+    }
+    seen = [edge == to_rgba(show.BLUE) for edge in edges["inputs"]]
+    assert seen == (C.reachable()[highlight].tolist() if highlight is not None else [True] * 3)
+    assert [edge == to_rgba(show.ORANGE) for edge in edges["outputs"]] == [i == highlight for i in range(3)]
 
 
 def test_history_draws_both_curves_and_the_kept_epoch():

@@ -13,12 +13,17 @@ ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 PATHS = sorted(BOOK.glob("[0-9]*.ipynb"))
 WORDS_PER_MINUTE = 200
+# Minutes for what else a careful reader stops at: an equation, a visible line of code or output, a figure or table.
+PER_EQUATION, PER_LINE, PER_FIGURE = 0.5, 0.05, 0.5
 
 FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*?)$.*?^ *\1 *$", re.M | re.S)
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.S)
 INLINE = re.compile(r"(?<![\\$])\$[^$]+\$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*)$", re.M)
+READING_TIME = re.compile(r"^\*\*Reading time\.\*\* About (\d+) minutes\.$", re.M)
+FOLDED = re.compile(r"<details>.*?</details>", re.S)
+RESULTS = re.compile(r'<table class="results">\n(?:<caption>(.*?)</caption>)?')
 RUN_TIME = re.compile(r"^\*\*Run time\.\*\*.*$", re.M)
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 NUMBERS = r"(\(?\d+\.\d+\)?(?:(?:\s*(?:,|–|-|and|to))+\s*\(?\d+\.\d+\)?)*)"
@@ -108,9 +113,43 @@ def words(text):
     return len(re.findall(r"\w[\w'’.-]*", re.sub(r"<[^>]+>|\]\([^)]*\)", " ", plain)))
 
 
-def reading_minutes(text):
-    """Minutes it takes to read the prose, formulas and code not counted."""
-    return max(1, round(words(text) / WORDS_PER_MINUTE))
+def visible_lines(cell):
+    """How many lines of a code cell, and of what it prints, a page shows without a click.
+
+    >>> cell = nbformat.v4.new_code_cell("a = 1\\nprint(a)", outputs=[nbformat.v4.new_output("stream", text="1\\n")])
+    >>> folded = nbformat.v4.new_code_cell(**cell | {"metadata": {"tags": ["hide-input"]}})
+    >>> visible_lines(cell), visible_lines(folded)
+    (3, 1)
+    """
+    hidden = set(tags(cell))
+    if hidden & {"hide-cell", "remove-cell", "solution"}:
+        return 0
+    code = 0 if hidden & {"hide-input", "remove-input"} else len(cell.source.splitlines())
+    if hidden & {"hide-output", "remove-output"}:
+        return code
+    printed = [o.text for o in cell.outputs if o.output_type == "stream" and "remove-stdout" not in hidden]
+    listings = [o.data["text/markdown"] for o in cell.outputs if "text/markdown" in o.get("data", {})]
+    return code + sum(len(text.splitlines()) for text in printed + listings)
+
+
+def tables(cell):
+    """The captions of the HTML tables that a code cell shows, "" where one has none."""
+    return [caption for text in texts(cell) for caption in RESULTS.findall(text)]
+
+
+def reading_minutes(nb):
+    """Minutes that all in view takes a careful reader: words, formulas, code, figures; without exercises' solutions.
+
+    >>> text = "word " * 400 + "\\n\\n$$x \\\\tag{1.1}$$ <details>" + "word " * 400 + "</details>"
+    >>> reading_minutes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]))
+    2
+    """
+    text = FOLDED.sub("", prose(nb))
+    shown = [cell for cell in code_cells(nb) if "solution" not in tags(cell)]
+    minutes = words(text) / WORDS_PER_MINUTE + PER_EQUATION * len(equation_tags(text))
+    minutes += PER_LINE * sum(map(visible_lines, shown))
+    minutes += PER_FIGURE * sum(len(images(cell)) + len(tables(cell)) for cell in shown)
+    return max(1, round(minutes))
 
 
 def run_time(text):

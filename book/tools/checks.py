@@ -30,6 +30,7 @@ FIRST_BREAK_IT = 3  # the first chapter that must have an exercise to break some
 
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|tmp|Users|work)\b|\b[A-Z]:\\")
 PROGRESS = re.compile(r"\bit/s\b|\bs/it\b|\d%\||\r|Wall time|CPU times|\bper loop\b|\btqdm\b")
+DIGEST = re.compile(r"<Figure size .*: \d.*>$")
 TIMING_MAGIC = re.compile(r"^\s*%%?(?:time|timeit|prun)\b", re.M)
 EXERCISE = re.compile(r"^(?:#{2,6} +|\*\*)Exercise (\d+)\.(\d+)(.*)$", re.M)
 REFERENCE = re.compile(rf"\bEq(?:s?\.|uations?)\s*{NUMBERS}|\((?=[1-9])(\d+\.\d+)\)")
@@ -133,7 +134,7 @@ class _ImageTags(HTMLParser):
 
 
 def figures_described(nb, number):
-    """Every figure has an alt text, and a printed digest, since nbval cannot see pixels."""
+    """Every figure has an alt text, and a text form with a digest of what is drawn, since nbval cannot see pixels."""
     complaints = []
     for cell in code_cells(nb):
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
@@ -145,14 +146,41 @@ def figures_described(nb, number):
             complaints.append(
                 f"{_where(nb, cell)}: needs cell metadata mystnb.image.alt of {MIN_ALT} characters, has {alt!r}"
             )
-        if not any(o.output_type == "stream" and o.name == "stdout" and o.text.strip() for o in cell.outputs):
-            complaints.append(f"{_where(nb, cell)}: draws a figure but prints no digest of its data")
+        if not all(DIGEST.match(image.data.get("text/plain", "")) for image in images(cell)):
+            complaints.append(f"{_where(nb, cell)}: draws a figure without a digest: draw it with made.show")
+        if any(line.startswith("drawn:") for text in texts(cell) for line in text.splitlines()):
+            complaints.append(f"{_where(nb, cell)}: prints a digest: the figure carries one")
     for cell in markdown_cells(nb):
         text = without_code(cell.source)
         html = _ImageTags()
         html.feed(text)
         alts = [*re.findall(r"!\[([^\]]*)\]\(", text), *html.alts]
         complaints += [f"{_where(nb, cell)}: image without alt text" for alt in alts if not (alt or "").strip()]
+    return complaints
+
+
+def figures_numbered(nb, number):
+    """After each figure the Markdown begins with `**Figure c.n.**`; the caption of each table with `Table c.n.`
+
+    What stands in a solution has no number. References lead to figures and tables that are there.
+    """
+    complaints, found = [], {"Figure": 0, "Table": 0}
+    for cell, after in zip(nb.cells, [*nb.cells[1:], None], strict=True):
+        if cell.cell_type != "code" or "solution" in tags(cell):
+            continue
+        if images(cell):
+            found["Figure"] += 1
+            start = f"**Figure {number}.{found['Figure']}.** "
+            if after is None or not after.source.startswith(start):
+                complaints.append(f"{_where(nb, cell)}: the cell after the figure must begin with {start!r}")
+        for caption in chapters.tables(cell):
+            found["Table"] += 1
+            start = f"Table {number}.{found['Table']}. "
+            if not caption.startswith(start):
+                complaints.append(f"{_where(nb, cell)}: the table's caption must begin with {start!r}, is {caption!r}")
+    for kind, n in re.findall(rf"\b(Figure|Table)s? {number}\.(\d+)", without_code(chapters.prose(nb))):
+        if not 1 <= int(n) <= found[kind]:
+            complaints.append(f"there is no {kind} {number}.{n}")
     return complaints
 
 
@@ -211,6 +239,10 @@ def opens_with_a_promise(nb, number):
         return ["the first cell must be Markdown"]
     text = nb.cells[0].source
     complaints = [f"the first cell must say {p!r}" for p in ("You will be able to", "You need") if p not in text]
+    minutes = chapters.READING_TIME.search(text)
+    if not minutes or int(minutes[1]) != chapters.reading_minutes(nb):
+        expected = f"**Reading time.** About {chapters.reading_minutes(nb)} minutes."
+        complaints.append(f"the first cell must say {expected!r}: run book/tools/execute.py --first-cell")
     stated = chapters.run_time(text)
     if not stated:
         complaints.append("the first cell needs a measured line '**Run time.** About … seconds and … GB of memory'")
@@ -446,6 +478,7 @@ CHECKS = [
     no_progress_or_timings,
     no_machine_paths,
     figures_described,
+    figures_numbered,
     plain_markdown,
     no_trailing_semicolons,
     small_enough,

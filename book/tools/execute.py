@@ -1,4 +1,4 @@
-"""Execute chapters in place and write their measured run time into them.
+"""Execute chapters in place and write their run time, measured, and their reading time into them.
 
     python book/tools/execute.py                       # all chapters
     python book/tools/execute.py book/04_made.ipynb    # some
@@ -89,10 +89,26 @@ def with_run_time(text, seconds, memory):
     return chapters.RUN_TIME.sub(line, text)
 
 
+def with_reading_time(text, minutes):
+    """Rewrite the line that states the reading time, or add it before that of the run time.
+
+    >>> with_reading_time("# A\\n\\n**Run time.** To be measured.", 23)
+    '# A\\n\\n**Reading time.** About 23 minutes.\\n\\n**Run time.** To be measured.'
+    >>> with_reading_time("**Reading time.** About 23 minutes.", 24)
+    '**Reading time.** About 24 minutes.'
+    """
+    line = f"**Reading time.** About {minutes} minutes."
+    if chapters.READING_TIME.search(text):
+        return chapters.READING_TIME.sub(line, text)
+    return text.replace("**Run time.**", f"{line}\n\n**Run time.**", 1)
+
+
 def write_first_cells():
-    """Write the address of the repository, or none, into every chapter; keep the outputs."""
+    """Write the address of the repository, or none, and the reading time into every chapter; keep the outputs."""
     for path in chapters.PATHS:
         notebook = chapters.read(path)
+        first = chapters.markdown_cells(notebook)[0]
+        first.source = with_reading_time(first.source, chapters.reading_minutes(notebook))
         normalise(notebook)
         nbformat.write(notebook, path)
     return 0
@@ -107,6 +123,7 @@ def main(paths):
         seconds, memory = execute(notebook)
         first = chapters.markdown_cells(notebook)[0]
         first.source = with_run_time(first.source, seconds, memory)
+        first.source = with_reading_time(first.source, chapters.reading_minutes(notebook))
         normalise(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)

@@ -76,7 +76,7 @@ def table(paths):
     for path in paths:
         number, text = chapters.number_of(path), chapters.prose(chapters.read(path))
         question, answer = question_and_answer(path)
-        minutes.append(chapters.reading_minutes(text))
+        minutes.append(chapters.reading_minutes(chapters.read(path)))
         seconds.append(chapters.run_time(text)[0])
         link = f"[{number}. {chapters.title(text)}]({path.name})"
         lines.append(f"| {link} | {question} | {answer} | {minutes[-1]} min | {seconds[-1]} s |")

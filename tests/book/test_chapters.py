@@ -36,24 +36,33 @@ def stdout(text):
     return new_output("stream", name="stdout", text=text)
 
 
+def html_table(caption):
+    text = f'<table class="results">\n<caption>{caption}</caption>\n</table>'
+    return new_output("execute_result", data={"text/html": text}, execution_count=1)
+
+
 def good_chapter():
     """The smallest chapter 3 that fulfils the contract."""
     opening = (
         "# A chapter\n\n**You will be able to** read it.\n\n**You need** nothing.\n\n"
+        "**Reading time.** About 2 minutes.\n\n"
         "**Run time.** About 5 seconds and 0.3 GB of memory on two cores (measured)."
     )
     install = 'from importlib.util import find_spec\n\nif find_spec("made") is None:\n    %pip install made'
     figure = new_code_cell(
-        "plt.plot(x)\nprint(x)",
+        "made.show.images(x)",
         metadata={"mystnb": {"image": {"alt": "A straight line from the origin upwards."}}},
-        outputs=[stdout("1 2 3"), new_output("display_data", data={"image/png": "aGk=", "text/plain": "<Figure>"})],
+        outputs=[new_output("display_data", data={"image/png": "aGk=", "text/plain": "<Figure size 6x2: 1 line>"})],
     )
+    table = new_code_cell("made.show.table(columns, rows)", outputs=[html_table("Table 3.1. What it costs.")])
     cells = [
         new_markdown_cell(opening),
         new_code_cell(install),
         new_markdown_cell("## Sums\n\n$$1 + 1 = 2 \\tag{3.1}$$\n\nSee Eq. 3.1 and `code{D}`; $\\{x\\}$ too."),
         new_code_cell("# check Eq. 3.1\nassert 1 + 1 == 2"),
         figure,
+        new_markdown_cell("**Figure 3.1.** A line. Table 3.1 has its numbers."),
+        table,
         new_markdown_cell("## Exercises"),
     ]
     for n, title in enumerate(["add", "break it: subtract", "multiply", "divide"], start=1):
@@ -112,7 +121,19 @@ def drop_figure(nb):
 
 
 def drop_digest(nb):
-    del nb.cells[4].outputs[0]
+    nb.cells[4].outputs[0].data["text/plain"] = "<Figure size 6x2>"
+
+
+def print_digest(nb):
+    nb.cells[4].outputs.append(stdout("drawn: shape (2, 2)"))
+
+
+def drop_caption(nb):
+    del nb.cells[5]
+
+
+def unnumbered_table(nb):
+    nb.cells[6].outputs[0] = html_table("What it costs.")
 
 
 SPOILED = [
@@ -132,7 +153,13 @@ SPOILED = [
     (checks.no_machine_paths, append("markdown", "See C:\\data.")),
     (checks.figures_described, drop_alt),
     (checks.figures_described, drop_digest),
+    (checks.figures_described, print_digest),
     (checks.figures_described, drop_figure),
+    (checks.figures_numbered, drop_caption),
+    (checks.figures_numbered, unnumbered_table),
+    (checks.figures_numbered, replace("Figure 3.1", "Figure 3.2")),
+    (checks.figures_numbered, append("markdown", "See Figure 3.2.")),
+    (checks.figures_numbered, append("markdown", "See Table 3.0.")),
     (checks.figures_described, append("markdown", "![](figure.png)")),
     (checks.figures_described, append("markdown", '<img src="figure.png">')),
     (checks.plain_markdown, append("markdown", "```{note}\nRead this.\n```")),
@@ -149,6 +176,8 @@ SPOILED = [
     (checks.headings_nest, replace("# A chapter", "A chapter")),
     (checks.opens_with_a_promise, replace("You will be able to", "You may")),
     (checks.opens_with_a_promise, replace("You need", "You want")),
+    (checks.opens_with_a_promise, replace("About 2 minutes", "About 7 minutes")),
+    (checks.opens_with_a_promise, replace("**Reading time.**", "**Reading.**")),
     (checks.opens_with_a_promise, replace("About 5", "About")),
     (checks.opens_with_a_promise, replace("About 5", "About 65")),
     (checks.opens_with_a_promise, lambda nb: nb.cells.insert(0, new_code_cell("1"))),
