@@ -148,7 +148,7 @@ def figures_described(nb, number):
             )
         if not all(DIGEST.match(image.data.get("text/plain", "")) for image in images(cell)):
             complaints.append(f"{_where(nb, cell)}: draws a figure without a digest: draw it with made.show")
-        if any(line.startswith("drawn:") for text in texts(cell) for line in text.splitlines()):
+        if any(line.startswith("drawn: shape") for text in texts(cell) for line in text.splitlines()):
             complaints.append(f"{_where(nb, cell)}: prints a digest: the figure carries one")
     for cell in markdown_cells(nb):
         text = without_code(cell.source)

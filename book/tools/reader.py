@@ -1,7 +1,7 @@
 """Sphinx extension: what the web page adds to the chapters' plain Markdown.
 
-An exercise's solution folds whole, text and code and output. The paragraph below a figure that begins with its number is
-its caption. Equations, figures, tables and exercises have anchors, and where prose names one, it is a link.
+An exercise's solution folds whole, text and code and output. A paragraph that begins with the number of a figure is its
+caption. Equations, figures, tables and exercises have anchors, and where prose names one, it is a link.
 """
 
 import re
