@@ -17,7 +17,7 @@ def main() -> None:
     drawn = convolutions.sample(40, generator=torch.Generator().manual_seed(1))  # as they come, none is left out
     save(made.show.images(drawn, columns=10, scale=0.8), "samples.png")  # README and landing page
 
-    test = made.data.load("mnist", binarize="threshold").test[:8]
+    test = made.data.load("mnist", binarize="threshold").test[[0, 1, 3, 4, 6, 7]]
     save(completed(convolutions, test), "use_complete.png")
     save(scored(convolutions, test), "use_score.png")
 
@@ -36,7 +36,7 @@ def completed(model: WidePixelCNN, digits: torch.Tensor) -> Figure:
         u[:, :392] = 1 - digits[:, :392]  # a pixel is ink if u < p: these are drawn as they are given
         panel.append(model.draw(u))
     labels = ["given", "completed", "again", "and again"]
-    return made.show.images(torch.cat(panel), columns=len(digits), scale=0.8, rows=labels)
+    return made.show.images(torch.cat(panel), columns=len(digits), scale=0.6, rows=labels)
 
 
 def scored(model: WidePixelCNN, digits: torch.Tensor) -> Figure:
@@ -44,11 +44,11 @@ def scored(model: WidePixelCNN, digits: torch.Tensor) -> Figure:
     panel = torch.cat([digits, digits.reshape(-1, 28, 28).flip(-1).reshape(digits.shape)])
     with torch.no_grad():
         costs = [f"{cost:.0f} nats" for cost in -model.log_prob(panel)]
-    return made.show.images(panel, columns=len(digits), scale=0.8, titles=costs, rows=["as written", "mirrored"])
+    return made.show.images(panel, columns=len(digits), scale=0.6, titles=costs, rows=["as written", "mirrored"])
 
 
 def save(fig, name: str) -> None:
-    fig.savefig(BOOK / "static" / name, dpi=100, metadata={"Software": None})
+    fig.savefig(BOOK / "static" / name, dpi=150, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -621,19 +621,19 @@
   }
 
   function renderOrder(view) {
-    const { blue, paper: white } = view.colours;
+    const { ink, paper: white } = view.colours;
     const degrees = degreesFromOrder(view.drawing.order);
-    eachCell(view.parts.orderMap, (i) => mix(white, blue, 0.08 + (0.92 * degrees[i]) / D), 4);
+    eachCell(view.parts.orderMap, (i) => mix(white, ink, 0.08 + (0.92 * degrees[i]) / D), 4);
   }
 
   function renderSurprises(view) {
     const { strip } = view.parts;
-    const { blue, orange } = view.colours;
+    const { blue, purple } = view.colours;
     const pen = strip.getContext("2d");
     pen.clearRect(0, 0, strip.width, strip.height);
     view.drawing.steps.forEach((step, t) => {
       const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
-      pen.fillStyle = solid(step.known ? blue : orange);
+      pen.fillStyle = solid(step.known ? blue : purple);
       pen.fillRect(2 * t, strip.height - height, 2, height);
     });
   }
@@ -719,7 +719,7 @@
   function coloursOf(widget) {
     const style = getComputedStyle(widget);
     const colours = {};
-    for (const name of ["blue", "orange", "ink", "paper", "panel", "line"]) {
+    for (const name of ["blue", "orange", "purple", "ink", "paper", "panel", "line"]) {
       const hex = style.getPropertyValue(`--made-${name}`).trim();
       colours[name] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
     }

@@ -1,4 +1,4 @@
-"""Write the tables of chapters into the landing page and the README: `python book/tools/pages.py`.
+"""Write the lists of chapters into the landing page and the README: `python book/tools/pages.py`.
 
 Titles, reading times and run times come from the chapters; only questions and answers are written here. An answer that
 is a verdict is that of the ledger, so that it is not stronger.
@@ -69,20 +69,45 @@ def question_and_answer(path):
     return CHAPTERS[number]
 
 
+# What the chapters of a part have in common: its title, its first chapter, three sentences.
+PARTS = [
+    (
+        "Foundations",
+        1,
+        "From an autoencoder to a distribution in five steps. Each chapter ends with the question that the next one "
+        "answers. Read them in order.",
+    ),
+    (
+        "Further",
+        6,
+        "What the idea can do, and how far it carries. Chapters 6 and 7 look closer at orders and masks, 8 and 9 leave "
+        "the world of zeros and ones, 10 and 11 look at other people's models. They can be read in any order.",
+    ),
+]
+
+
 def table(paths):
-    """The table of chapters, in Markdown, and a line about all of them together."""
-    lines = ["| chapter | the question | the answer in a line | read | run |", "|---|---|---|---|---|"]
-    minutes, seconds = [], []
+    """The chapters part by part, in Markdown, and a line about all of them together."""
+    parts, lines, minutes, seconds = {first: (title, words) for title, first, words in PARTS}, [], [], []
     for path in paths:
-        number, text = chapters.number_of(path), chapters.prose(chapters.read(path))
-        question, answer = question_and_answer(path)
-        minutes.append(chapters.reading_minutes(chapters.read(path)))
+        nb, number = chapters.read(path), chapters.number_of(path)
+        if number in parts:
+            title, words = parts[number]
+            lines += [f"### {title}", "", words, ""]
+        text, (question, answer) = chapters.prose(nb), question_and_answer(path)
+        minutes.append(chapters.reading_minutes(nb))
         seconds.append(chapters.run_time(text)[0])
-        link = f"[{number}. {chapters.title(text)}]({path.name})"
-        lines.append(f"| {link} | {question} | {answer} | {minutes[-1]} min | {seconds[-1]} s |")
-    together = f"Together: {sum(minutes)} minutes of prose at {WORDS_PER_MINUTE} words a minute, formulas and code not"
-    together += f" counted, and {round(sum(seconds) / 60)} minutes of computing on two cores."
-    return "\n".join([*lines, "", together])
+        link = f"**[{number}. {chapters.title(text)}]({path.name})**"
+        lines += [f"{link} *{question}* {answer} ({minutes[-1]} minutes to read, {seconds[-1]} seconds to run)", ""]
+    together = (
+        f"Together: about {round(sum(minutes) / 60, 1):g} hours to read and {round(sum(seconds) / 60)} minutes to"
+    )
+    together += " run, on two cores. Running is measured. Reading is estimated: "
+    together += (
+        f"{WORDS_PER_MINUTE} words a minute, half a minute for an equation, a figure or a table, three seconds for"
+    )
+    together += " a line of code in view. Exercises come on top."
+    return "\n".join([*lines, together])
 
 
 def with_table(text, written):
