@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import chapters
 import pytest
 import reader
+from build import entries
 from conftest import NARROW, WIDE
 from docutils import nodes
 from docutils.utils import new_document
@@ -34,7 +35,7 @@ UNLINKED = r"""() => {
   while (walker.nextNode()) {
     const inside = walker.currentNode.parentElement
     const named = walker.currentNode.data.match(/\bEqs?\. \d+\.\d+/)
-    if (named && !inside.closest('a, code, pre, caption, mjx-container, nav')) found.push(named[0])
+    if (named && !inside.closest('a, code, pre, table, mjx-container, nav')) found.push(named[0])
   }
   return found
 }"""
@@ -148,3 +149,26 @@ def test_a_caption_is_no_link_to_itself():
     list(reader.add_anchors(document))
     reader.link(BUILD, document, "book/05")
     assert [node.astext() for node in document.findall(nodes.reference)] == ["Eq. 4.2"]
+
+
+PAGES = [f"{entry}.html" for entry in entries()]
+WIDE_TABLES = """() => [...document.querySelectorAll('article table')].filter(t => t.scrollWidth > t.clientWidth + 1)
+  .map(t => t.innerText.slice(0, 60))"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_tables_read_on_a_phone(name, visit, base):
+    page, _ = visit(f"{base['file']}/{name}", NARROW)
+    assert page.evaluate(WIDE_TABLES) == []
+
+
+@pytest.mark.browser
+def test_a_table_that_does_not_fit_becomes_a_list(visit, base):
+    page, _ = visit(f"{base['file']}/book/notation.html", NARROW)
+    cells = page.locator("article table >> nth=0 >> tbody tr >> nth=0 >> td")
+    assert cells.evaluate_all("cells => cells.map(c => c.dataset.title)") == ["symbol", "code", "meaning"]
+    assert len(set(cells.evaluate_all("cells => cells.map(c => c.getBoundingClientRect().left)"))) == 1
+    page.set_viewport_size(WIDE)
+    assert page.locator("article table.stacked").count() == 0
+    assert len(set(cells.evaluate_all("cells => cells.map(c => c.getBoundingClientRect().left)"))) == 3
