@@ -162,8 +162,10 @@ def figures_described(nb, number):
 def figures_numbered(nb, number):
     """After each figure the Markdown begins with `**Figure c.n.**`; the caption of each table with `Table c.n.`
 
-    What stands in a solution has no number. References lead to figures and tables that are there.
+    What stands in a solution has no number. References lead to figures and tables that are there. An appendix, which
+    has no number, has the letter A in its place.
     """
+    number = "A" if number is None else number
     complaints, found = [], {"Figure": 0, "Table": 0}
     for cell, after in zip(nb.cells, [*nb.cells[1:], None], strict=True):
         if cell.cell_type != "code" or "solution" in tags(cell):

@@ -10,7 +10,8 @@ import timings
 from evidence import NotCarried
 
 PAGES = {path.name: path.read_text() for path in (timings.README, *sorted(chapters.BOOK.glob("*.md")))}
-PAGES |= {path.name: chapters.prose(chapters.read(path)) for path in chapters.PATHS}
+NOTEBOOKS = [*chapters.PATHS, *sorted(chapters.BOOK.glob("appendix_*.ipynb"))]
+PAGES |= {path.name: chapters.prose(chapters.read(path)) for path in NOTEBOOKS}
 FACTOR = re.compile(
     r"\btimes (as fast|as quick|faster|slower)|\btakes?\b[^.|]*\btimes as long|\borders? of magnitude|\bfaster by\b"
 )
@@ -85,7 +86,7 @@ def test_the_readme_says_what_the_record_says():
 
 def test_the_record_is_read_in_one_place():
     sources = {path.name: path.read_text() for path in (chapters.BOOK / "tools").glob("*.py")}
-    for path in chapters.PATHS:
+    for path in NOTEBOOKS:
         sources[path.name] = "\n".join(cell.source for cell in chapters.code_cells(chapters.read(path)))
     reads = {name for name, text in sources.items() if re.search(r"(result|recorded|runs|load)\(.speed\b", text)}
     assert reads == {"timings.py"}
