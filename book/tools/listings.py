@@ -4,7 +4,6 @@ Code is printed as it is in the files, up to 120 columns wide, and pages are rea
 element that knows its own indent; `book.css` does the rest. Copied text stays what it was.
 """
 
-import html
 import re
 
 LISTING = re.compile(r'(<div class="highlight"><pre>)(.*?)(</pre>)', re.S)
@@ -13,11 +12,12 @@ LISTING = re.compile(r'(<div class="highlight"><pre>)(.*?)(</pre>)', re.S)
 def line_element(line):
     """One line of highlighted code, with its newline.
 
-    >>> line_element('    <span class="k">return</span> x\\n')
-    '<span class="line" style="--indent: 4ch">    <span class="k">return</span> x\\n</span>'
+    >>> line_element('  <span class="k">return</span> x\\n')
+    '<span class="line" style="--indent: 2ch"><span class="indent">  </span><span class="k">return</span> x\\n</span>'
     """
-    text = html.unescape(re.sub(r"<[^>]*>", "", line))
-    return f'<span class="line" style="--indent: {len(text) - len(text.lstrip(" "))}ch">{line}</span>'
+    tags, spaces, rest = re.fullmatch(r"((?:<[^>]*>)*)( *)(.*)", line, re.S).groups()
+    indent = f'<span class="indent">{spaces}</span>' if spaces else ""
+    return f'<span class="line" style="--indent: {len(spaces)}ch">{tags}{indent}{rest}</span>'
 
 
 def with_lines(body):
