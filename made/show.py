@@ -63,10 +63,15 @@ _STYLE = {
 }
 
 
-def source(*objects: Any) -> Any:
-    """The package's own source of functions or classes, highlighted; in a notebook, the last line of a cell.
+def source(*objects: Any, functions: bool = True) -> Any:
+    """The package's own source of functions, classes or modules, highlighted; in a notebook, the last line of a cell.
 
     Docstrings are cut to their first line, the rest being in the API reference. The code is shown as it is.
+
+    Args:
+        objects: functions, methods, properties, classes or modules.
+        functions: whether to show the functions and the classes inside of a class or a module. Otherwise what is left
+            stands with dots in their place.
 
     Example:
         >>> import made
@@ -76,11 +81,57 @@ def source(*objects: Any) -> Any:
             \"\"\"The weights that count, shape (out_features, in_features); the others are zero.\"\"\"
             return self.weight * self.mask
         ```
+        >>> print(source(made.Bernoulli, functions=False).data)
+        ```python
+        @dataclass(frozen=True)
+        class Bernoulli(Likelihood):
+            r\"\"\"Binary variables; the raw output is the logit.\"\"\"
+        <BLANKLINE>
+            n_params = 1
+            n_states = 2
+            support = "0 or 1"
+        <BLANKLINE>
+            ...
+        ```
     """
     from IPython.display import Markdown
 
-    text = "\n\n\n".join(_first_lines(textwrap.dedent(inspect.getsource(obj))).strip() for obj in objects)
-    return Markdown(f"```python\n{text}\n```")
+    texts = [textwrap.dedent(inspect.getsource(_function(obj))) for obj in objects]
+    texts = [_first_lines(text if functions else _without_functions(text)).strip() for text in texts]
+    code = "\n\n\n".join(texts)
+    return Markdown(f"```python\n{code}\n```")
+
+
+def _function(obj: Any) -> Any:
+    """The function behind a property; anything else as it is.
+
+    Example:
+        >>> import made
+        >>> _function(made.MADE.order_agnostic).__name__, _function(made.MADE.use).__name__
+        ('order_agnostic', 'use')
+    """
+    return getattr(obj, "fget", None) or getattr(obj, "func", obj)
+
+
+def _without_functions(text: str) -> str:
+    """A class or a module with dots in place of the functions and classes in it.
+
+    Example:
+        >>> print(_without_functions("class A:\\n    x = 1\\n\\n    def f(self):\\n        pass\\n\\n    y = f"))
+        class A:
+            x = 1
+        <BLANKLINE>
+            ...
+        <BLANKLINE>
+            y = f
+    """
+    lines, body = text.splitlines(), ast.parse(text).body
+    inside = body[0].body if len(body) == 1 and isinstance(body[0], ast.ClassDef) else body
+    left_out = [node for node in inside if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    for node in reversed(left_out):
+        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+        lines[start : node.end_lineno] = [" " * node.col_offset + "..."]
+    return re.sub(r"(\n *\.\.\.)(?:\s*\n *\.\.\.(?=\n|$))+", r"\1", "\n".join(lines))
 
 
 def _first_lines(text: str) -> str:

@@ -1,5 +1,6 @@
 """made/show.py: every drawing draws what it was given."""
 
+import ast
 import inspect
 import io
 import textwrap
@@ -38,6 +39,42 @@ def test_source_is_the_exact_code_and_first_lines_of_docstrings(obj):
     assert text.endswith("\n```")
     shown = text.removeprefix("```python\n").removesuffix("\n```")
     assert words(shown) == words(textwrap.dedent(inspect.getsource(obj)))
+
+
+def without_functions(obj):
+    """What `source(obj, functions=False)` prints, parsed; a class is its body."""
+    text = show.source(obj, functions=False).data.removeprefix("```python\n").removesuffix("\n```")
+    body = ast.parse(text).body
+    return text, body if inspect.ismodule(obj) else body[0].body
+
+
+def whole(obj):
+    body = ast.parse(textwrap.dedent(inspect.getsource(obj))).body
+    return body if inspect.ismodule(obj) else body[0].body
+
+
+@pytest.mark.parametrize(
+    "obj", [made.likelihoods, made.MixtureOfGaussians, made.Columns, made.MADE, made.sampling.Sorted]
+)
+def test_source_without_functions_leaves_out_these_and_nothing_else(obj):
+    text, shown = without_functions(obj)
+    dots = ast.dump(ast.parse("...").body[0])
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    expected = [dots if isinstance(node, kinds) else ast.dump(node) for node in whole(obj)[1:]]
+    expected = [line for k, line in enumerate(expected) if line != dots or k == 0 or expected[k - 1] != dots]
+    assert [ast.dump(node) for node in shown[1:]] == expected
+    assert not any(isinstance(node, kinds) for node in shown)
+    assert "\n\n\n\n" not in text
+
+
+def test_source_without_functions_keeps_the_decorator_of_the_class_alone():
+    assert show.source(made.Columns, functions=False).data.split("\n")[1] == "@dataclass(frozen=True)"
+    assert "cached_property" not in show.source(made.Columns, functions=False).data
+
+
+def test_source_of_a_property_and_of_a_cached_one_is_that_of_its_function():
+    assert show.source(made.MADE.order_agnostic).data.startswith("```python\n@property\ndef order_agnostic(")
+    assert show.source(made.Columns.groups).data.startswith("```python\n@cached_property\ndef groups(")
 
 
 def test_source_of_a_method_is_not_indented():

@@ -1,4 +1,4 @@
-"""Read the chapters: where they are and what is in them. Other tools, and tests, read notebooks through this module.
+"""Read chapters and appendices: where they are and what is in them. Other tools, and tests, read them through this.
 
 A notebook is what ``read`` returns; prose is the text of its Markdown cells.
 """
@@ -12,6 +12,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 PATHS = sorted(BOOK.glob("[0-9]*.ipynb"))
+APPENDICES = sorted(BOOK.glob("appendix_*.ipynb"))
 WORDS_PER_MINUTE = 200
 # Minutes for what else a careful reader stops at: an equation, a visible line of code or output, a figure or table.
 PER_EQUATION, PER_LINE, PER_FIGURE = 0.5, 0.05, 0.5

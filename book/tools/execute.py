@@ -1,6 +1,6 @@
-"""Execute chapters in place and write their run time, measured, and their reading time into them.
+"""Execute chapters and appendices in place and write their run time, measured, and their reading time into them.
 
-    python book/tools/execute.py                       # all chapters
+    python book/tools/execute.py                       # all of them
     python book/tools/execute.py book/04_made.ipynb    # some
     python book/tools/execute.py --first-cell          # execute none, only bring the first code cells up to date
 
@@ -104,8 +104,8 @@ def with_reading_time(text, minutes):
 
 
 def write_first_cells():
-    """Write the address of the repository, or none, and the reading time into every chapter; keep the outputs."""
-    for path in chapters.PATHS:
+    """Write the address of the repository, or none, and the reading time into every notebook; keep the outputs."""
+    for path in [*chapters.PATHS, *chapters.APPENDICES]:
         notebook = chapters.read(path)
         first = chapters.markdown_cells(notebook)[0]
         first.source = with_reading_time(first.source, chapters.reading_minutes(notebook))
@@ -118,7 +118,7 @@ def main(paths):
     if paths == ["--first-cell"]:
         return write_first_cells()
     over_budget = []
-    for path in map(Path, paths or chapters.PATHS):
+    for path in map(Path, paths or [*chapters.PATHS, *chapters.APPENDICES]):
         notebook = chapters.read(path)
         seconds, memory = execute(notebook)
         first = chapters.markdown_cells(notebook)[0]

@@ -24,6 +24,16 @@ def test_there_are_chapters():
     assert chapters.PATHS
 
 
+@pytest.mark.parametrize("path", chapters.APPENDICES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_appendix(check, path):
+    """An appendix may be long and has no exercises; in all else it is held to what chapters are held to."""
+    if check in (checks.small_enough, checks.exercises_have_solutions):
+        pytest.skip("of chapters only")
+    complaints = check(chapters.read(path), number=None)
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
 def test_api_page_shows_every_module():
     shown = re.findall(r"automodule:: (\S+)", (chapters.BOOK / "api.md").read_text())
     assert sorted(shown) == sorted(module.name for module in pkgutil.walk_packages(made.__path__, "made."))

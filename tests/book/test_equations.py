@@ -8,7 +8,7 @@ import checks
 
 def pages():
     """Every page that may refer to an equation: name and prose."""
-    for path in chapters.PATHS:
+    for path in [*chapters.PATHS, *chapters.APPENDICES]:
         yield path.name, chapters.prose(chapters.read(path))
     for path in sorted(chapters.BOOK.glob("*.md")):
         yield path.name, path.read_text()

@@ -16,7 +16,7 @@ import yaml
 URL = "https://github.com/someone/a-book"
 
 
-@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*chapters.PATHS, *chapters.APPENDICES], ids=lambda path: path.stem)
 def test_first_cell_follows_the_setting(path):
     source = chapters.code_cells(chapters.read(path))[0].source
     assert launch.OPENING.match(source), "the first code cell must open as book/tools/launch.py writes it"

@@ -36,7 +36,7 @@ def is_module(name):
         return False
 
 
-@pytest.mark.parametrize("path", chapters.PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*chapters.PATHS, *chapters.APPENDICES], ids=lambda path: path.stem)
 def test_chapters_use_public_names(path):
     used = {pair for cell in chapters.code_cells(chapters.read(path)) for pair in names_used(checks.parse(cell))}
     assert used
