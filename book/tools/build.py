@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 
 
-# What our formulas need of MathJax, in the order in which it is loaded. Its ready-made files bring all of TeX's packages
-# and a menu, which makes every formula a stop of the Tab key and offers what is not shipped; that is half of their 1.3 MB.
+# What our formulas need of MathJax, in the order in which it is loaded. Its ready-made files bring all packages of TeX
+# and a menu, which makes every formula a stop of the Tab key and offers what is not shipped: half of their 1.3 MB.
 MATHJAX = ["core", "input/tex-base", "[tex]/ams", "[tex]/boldsymbol", "[tex]/newcommand", "output/chtml"]
 MATHJAX += ["output/chtml/fonts/tex", "a11y/assistive-mml"]
 

@@ -1,4 +1,4 @@
-"""What leads readers to a page, and says what is on it: descriptions, previews, the search's lines of context, a site map.
+"""What leads readers to a page: descriptions, previews, the lines of context of the search, a site map.
 
 As a Sphinx extension it gives every page its description and its preview, and writes what the search shows under a hit.
 `build.py` calls `write`, which adds `llms.txt` and, if `html: baseurl:` in `_config.yml` names the address of the book,
@@ -218,7 +218,7 @@ def plain(markdown):
 
 
 def write(html, questions, base=None):
-    """Write llms.txt and, for a book with an address, sitemap.xml; `questions` are the chapters' questions and answers."""
+    """Write llms.txt and, for a book with an address, sitemap.xml; `questions` are pages.CHAPTERS."""
     base = baseurl() if base is None else base
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     front = f"{toc['root']}.html"
