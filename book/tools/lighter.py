@@ -6,8 +6,10 @@ The theme's templates are extended in book/tools/templates.
 """
 
 import hashlib
+import itertools
 import re
 import shutil
+import struct
 from pathlib import Path
 
 from sphinx.builders.html._assets import _JavaScript
@@ -135,24 +137,53 @@ def trimmed(css, words):
     return "".join(kept)
 
 
-def trim_theme(app, exception):
-    """Cut the theme's style sheet down to what the pages and their scripts name."""
-    out = Path(app.outdir)
+# ---- pictures --------------------------------------------------------------------------------------------------------
+
+
+def png_size(path):
+    """Width and height of a PNG in pixels; None for any other file."""
+    with open(path, "rb") as file:
+        start = file.read(24)
+    return struct.unpack(">II", start[16:24]) if start.startswith(b"\x89PNG") else None
+
+
+def with_sizes(page, folder):
+    """The text of a page whose pictures say how large they are, so that nothing moves when they arrive.
+
+    All but the first come when the reader comes near them.
+    """
+    seen = itertools.count()
+
+    def sized(tag):
+        source = re.search(r'src="([^":]*)"', tag[0])
+        size = source and "width=" not in tag[0] and (folder / source[1]).is_file() and png_size(folder / source[1])
+        if not size:
+            return tag[0]
+        lazy = 'loading="lazy" ' if next(seen) else ""
+        return f'<img width="{size[0]}" height="{size[1]}" {lazy}{tag[0].removeprefix("<img ")}'
+
+    return re.sub(r"<img [^>]*>", sized, page)
+
+
+# ---- when all pages are there ----------------------------------------------------------------------------------------
+
+
+def finish(app, exception):
+    """Cut the theme's style sheet down to what the pages and their scripts name; give pictures their sizes."""
     if exception or app.builder.name != "html":
         return
-    pages = {path: path.read_text(encoding="utf8") for path in out.rglob("*.html")}
-    static = out / "_static"
+    static, theme = Path(app.outdir) / "_static", Path(app.outdir) / THEME
+    pages = {path: path.read_text(encoding="utf8") for path in Path(app.outdir).rglob("*.html")}
     scripts = [*static.glob("*.js"), *(static / "scripts").glob("*.js")]
     words = set(PUT_TOGETHER)
     for text in [*pages.values(), *(path.read_text(encoding="utf8") for path in scripts)]:
         words.update(re.findall(r"[A-Za-z_][\w-]*", text))
-    css = trimmed((out / THEME).read_text(encoding="utf8"), words)
-    (out / THEME).write_text(css, encoding="utf8")
+    css = trimmed(theme.read_text(encoding="utf8"), words)
+    theme.write_text(css, encoding="utf8")
     digest = f"digest={hashlib.sha256(css.encode()).hexdigest()[:16]}"
     for path, text in pages.items():
-        if PLACEHOLDER in text:
-            path.write_text(text.replace(PLACEHOLDER, digest), encoding="utf8")
-    for unused in [*(static / "scripts").glob("fontawesome.js*"), out / f"{THEME}.map"]:
+        path.write_text(with_sizes(text.replace(PLACEHOLDER, digest), path.parent), encoding="utf8")
+    for unused in [*(static / "scripts").glob("fontawesome.js*"), theme.with_suffix(".css.map")]:
         unused.unlink(missing_ok=True)
     shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)
 
@@ -161,5 +192,5 @@ def setup(app):
     app.add_css_file("icons.css")
     app.connect("config-inited", lambda app, config: config.templates_path.append(str(TEMPLATES)))
     app.connect("html-page-context", choose_assets, priority=1000)  # after all who add files
-    app.connect("build-finished", trim_theme, priority=1000)
+    app.connect("build-finished", finish, priority=1000)
     return {"parallel_read_safe": True}
