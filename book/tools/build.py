@@ -18,6 +18,17 @@ HTML = ROOT / "_build" / "html"
 # and a menu, which makes every formula a stop of the Tab key and offers what is not shipped: half of their 1.3 MB.
 MATHJAX = ["core", "input/tex-base", "[tex]/ams", "[tex]/boldsymbol", "[tex]/newcommand", "output/chtml"]
 MATHJAX += ["output/chtml/fonts/tex", "a11y/assistive-mml"]
+# Typeset what is in view first, and a few formulas at a time: a page that is being typeset can be scrolled.
+MATHJAX_SETTINGS = """window.MathJax = {...window.MathJax, tex: {packages: PACKAGES}, startup: {pageReady: async () => {
+  const inView = ({top, bottom}) => bottom > 0 && top < innerHeight
+  const formulas = [...document.querySelectorAll(".math")]
+  const near = new Set(formulas.filter(formula => inView(formula.getBoundingClientRect())))
+  const waiting = [...near, ...formulas.filter(formula => !near.has(formula))]
+  while (waiting.length) {
+    await MathJax.typesetPromise(waiting.splice(0, 16))
+    await new Promise(resolve => { setTimeout(resolve) })
+  }
+}}};"""
 
 
 def copy_mathjax(target):
@@ -31,7 +42,7 @@ def copy_mathjax(target):
     packages = ["base", *(name.removeprefix("[tex]/") for name in MATHJAX if name.startswith("[tex]"))]
     components = [source / f"{name.replace('[tex]', 'input/tex/extensions')}.js" for name in MATHJAX]
     parts = [
-        f"window.MathJax = {{...window.MathJax, tex: {{packages: {json.dumps(packages)}}}}};",
+        MATHJAX_SETTINGS.replace("PACKAGES", json.dumps(packages)),
         (source / "startup.js").read_text(encoding="utf8"),
         f"MathJax.loader.preLoad(...{json.dumps(MATHJAX)});",
         *(component.read_text(encoding="utf8") for component in components),
