@@ -81,7 +81,9 @@
     link.href = document.documentElement.dataset.content_root + address;
     const item = element("li", "", link);
     if (where) item.append(element("span", "where", ` in ${where}`));
-    if (text) item.append(context(text, words));
+    // What is searched includes code; what is shown does not.
+    if (!count(`${name} ${text}`, words)) item.append(element("p", "context", "In code or output."));
+    else if (text) item.append(context(text, words));
     Search.output.append(item);
   }
 
