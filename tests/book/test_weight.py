@@ -342,7 +342,7 @@ def test_the_host_that_times_pages_compresses_text(tmp_path):
     (tmp_path / "a.css").write_text("p {color: red}\n" * 100)
     notes = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(weight.Host, tmp_path, notes))
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/a.css?v=1") as reply:
         content = reply.read()
