@@ -11,9 +11,9 @@ PIP = $(BIN)/python -m pip install --quiet $(addprefix -c ,$(CONSTRAINTS))
 TORCH ?= $(shell [ "$$(uname -s)" != Linux ] || command -v nvidia-smi >/dev/null && echo default || echo cpu)
 CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 15 --retries 1
 PAGE := _build/html/book/index.html
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/tools/*.py book/static/*.* made/*.py made/*/*.py)
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/tools/*.py book/tools/templates/*.* book/static/*.* made/*.py made/*/*.py)
 
-.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark mutants dist clean
+.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf results benchmark weight mutants dist clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -78,6 +78,10 @@ pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
 
 benchmark: $(PEERS)  ## time made beside zuko, nflows, normflows and pyro (about 15 minutes)
 	$(BIN)/python tests/benchmarks/speed.py
+
+weight: $(PAGE)  ## weigh the pages, and time their first words on a slow line (about 10 minutes on a quiet machine; needs Chromium)
+	$(BIN)/python book/tools/chromium.py
+	$(BIN)/python tests/benchmarks/weight.py
 
 dist: $(ENV)  ## the files of a release, in dist
 	rm -rf dist

@@ -1,4 +1,4 @@
-// A table that is wider than the screen scrolls in its own box. It can be scrolled with the keyboard, too.
+// A table or a formula that is wider than the screen scrolls in its own box. It can be scrolled with the keyboard, too.
 (() => {
   "use strict";
   const sizes = new ResizeObserver((entries) => {
@@ -8,7 +8,7 @@
     }
   });
   document.addEventListener("DOMContentLoaded", () => {
-    for (const table of document.querySelectorAll(".bd-article table")) sizes.observe(table);
+    for (const box of document.querySelectorAll(".bd-article table, .bd-article div.math")) sizes.observe(box);
   });
 })();
 

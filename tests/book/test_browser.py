@@ -25,7 +25,12 @@ CHAPTERS = [f"book/{path.stem}.html" for path in chapters.PATHS]
 
 UNTYPESET = "() => [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length"
 BROKEN_MATH = "() => [...document.querySelectorAll('mjx-merror')].map(m => m.textContent || m.dataset.mjxError)"
-IMAGES = "() => [...document.images].map(i => ({alt: i.alt, src: i.src, drawn: i.naturalWidth > 0}))"
+IMAGES = """async () => {
+  const images = [...document.images]
+  for (const image of images) image.loading = 'eager'  // most wait until the reader comes near
+  await Promise.all(images.map(image => image.decode().catch(() => {})))
+  return images.map(i => ({alt: i.alt, src: i.src, drawn: i.naturalWidth > 0}))
+}"""
 GLARING = """() => {
   document.documentElement.dataset.theme = 'dark'
   const figures = [...document.querySelectorAll('.cell_output img')]
