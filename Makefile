@@ -62,7 +62,7 @@ notebooks: $(ENV)  ## execute the chapters again, in place
 	$(BIN)/python book/tools/execute.py
 
 results: $(PEERS)  ## run every experiment again that needs no GPU (hours; what is recorded already is skipped where a script says so)
-	for script in mnist pixelcnn masks any_order slips direct neighbours degrees levels records tables relatives relatives_speed peers; do $(BIN)/python book/experiments/$$script.py || exit 1; done
+	for script in mnist pixelcnn masks any_order slips direct neighbours degrees levels records tables relatives relatives_speed peers orders; do $(BIN)/python book/experiments/$$script.py || exit 1; done
 	$(BIN)/python book/tools/ledger.py
 
 launch: $(ENV)  ## write the address of the repository from _config.yml into the first cell of every chapter

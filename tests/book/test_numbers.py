@@ -175,7 +175,8 @@ def test_the_chapter_prints_what_the_ledger_says(claim):
 
 
 REFERENCE = re.compile(
-    r"(?:\bEqs?\.|\b[Ee]xercises?|\()\s*\(?\d+\.\d+(?:(?:,| and| to)\s*\d+\.\d+)*|\]\([^)]*\)|\*\*Run time.*"
+    r"(?:\bEqs?\.|\b[Ee]xercises?|\b(?:Figure|Table)s?|\()\s*\(?\d+\.\d+(?:(?:,| and| to)\s*\d+\.\d+)*"
+    r"|\]\([^)]*\)|\*\*Run time.*"
 )
 
 
@@ -193,7 +194,10 @@ def test_prose_has_no_decimal_that_no_cell_has(path):
 
 
 def test_a_decimal_that_is_typed_is_found():
-    prose = "By Eqs. 1.1 and 1.2 (and Exercise 4.4), $x = 0.3$, it saves 8.60 nats of 1234.5. **Run time.** 0.6 GB"
+    prose = (
+        "By Eqs. 1.1 and 1.2 (and Exercise 4.4), Figure 1.3, Tables 1.2 and 1.4, $x = 0.3$, it saves 8.60 nats of 1234.5."
+        " **Run time.** 0.6 GB"
+    )
     assert typed(prose, ["8.59"]) == ["8.60", "1234.5"]
     assert typed(prose, ["8.6", "1234.49"]) == []
 
@@ -241,7 +245,7 @@ def test_answers_that_are_verdicts_are_those_of_the_ledger():
     ledger = TEXTS["ledger.md"]
     for number, name in {5: "sampling_time", 6: "bug", 7: "any_order"}.items():
         for page in (TEXTS["index.md"], TEXTS["README.md"]):
-            [row] = [line for line in page.splitlines() if line.startswith(f"| [{number}")]
+            [row] = [line for line in page.splitlines() if re.match(rf"(\| |\*\*)\[{number}\b", line)]
             assert claims.verdict(name) in row
             assert claims.verdict(name) in ledger
             assert pages.CHAPTERS[number][1] in row
