@@ -195,8 +195,8 @@ def test_prose_has_no_decimal_that_no_cell_has(path):
 
 def test_a_decimal_that_is_typed_is_found():
     prose = (
-        "By Eqs. 1.1 and 1.2 (and Exercise 4.4), Figure 1.3, Tables 1.2 and 1.4, $x = 0.3$, it saves 8.60 nats of 1234.5."
-        " **Run time.** 0.6 GB"
+        "By Eqs. 1.1 and 1.2 (and Exercise 4.4), Figure 1.3, Tables 1.2 and 1.4, $x = 0.3$, it saves 8.60 nats of"
+        " 1234.5. **Run time.** 0.6 GB"
     )
     assert typed(prose, ["8.59"]) == ["8.60", "1234.5"]
     assert typed(prose, ["8.6", "1234.49"]) == []
