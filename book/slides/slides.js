@@ -1,0 +1,43 @@
+// Start reveal.js once the formulas are typeset, and let every slide fit when it is shown.
+"use strict";
+
+const SMALLEST = 0.6;
+const STEP = 0.04;
+
+function overflows(content) {
+  const wide = [...content.children].some((child) => child.scrollWidth > content.clientWidth + 1);
+  return wide || content.scrollWidth > content.clientWidth + 1 || content.scrollHeight > content.clientHeight + 1;
+}
+
+function fit(slide) {
+  const content = slide?.querySelector(":scope > .content");
+  if (!content || content.dataset.fits) return;
+  let size = 1;
+  while (overflows(content) && size > SMALLEST) {
+    size -= STEP;
+    content.style.setProperty("--size", `${size}em`);
+  }
+  content.dataset.fits = size.toFixed(2);
+}
+
+function start() {
+  const options = {
+    width: 1280,
+    height: 720,
+    margin: 0,
+    center: false,
+    hash: true,
+    slideNumber: "c/t",
+    transition: "none",
+    plugins: [window.RevealNotes],
+  };
+  window.Reveal.on("slidechanged", (event) => fit(event.currentSlide));
+  window.Reveal.on("pdf-ready", () => document.querySelectorAll(".slides section section").forEach(fit));
+  return window.Reveal.initialize(options).then(() => fit(window.Reveal.getCurrentSlide()));
+}
+
+window.MathJax = {
+  chtml: { matchFontHeight: false },
+  options: { enableMenu: false, skipHtmlTags: ["script", "style", "pre", "code", "aside"] },
+  startup: { pageReady: () => window.MathJax.startup.defaultPageReady().then(start) },
+};

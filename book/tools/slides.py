@@ -1,0 +1,447 @@
+"""Make slides of the chapters in _build/slides, a reveal.js deck for each: `python book/tools/slides.py [folder]`.
+
+Everything on a slide stands in the chapter: the first sentences of each section, its formulas, figures, tables, lists, and
+the code that is in view on the page. What is folded there is left out, solutions too. The whole text of a section is in
+the notes of its slides, for the speaker. The decks work opened from disk, without a network.
+"""
+
+import base64
+import html
+import re
+import shutil
+import struct
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import chapters
+import yaml
+from build import ROOT, copy_mathjax
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+OWN = ROOT / "book" / "slides"  # style sheet and script
+PAGES = "../html/book"  # where the decks find the interactive pages
+REVEAL = ["dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js"]
+FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
+UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
+LINES, COLUMNS = 17, 88  # of code that fit on a slide
+ITEMS, ROWS, WORDS = 5, 9, 55  # of a list, of a table, of a text
+PRINTED = 8  # lines; a longer output is for the page
+FIGURE = re.compile(r"^\*\*(Figure \d+\.\d+)\.\*\* *")
+EXERCISE = re.compile(r"^(?:#+ +)?\*\*(Exercise \d+\.\d+.*?)\*\* *", re.S)
+ABOUT = re.compile(r"^\*\*(You need|Run time|Reading time)")
+END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bet al\.)(?<!\bcf\.)(?<!\bEq\.)([*)”\"]*)\s+(?=[\[(*“\"]*[A-Z0-9$`])")
+HELD = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$]+\$|(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
+
+
+class Slide(NamedTuple):
+    """Title and content in HTML; `figures` counts the figures of the chapter on it."""
+
+    title: str
+    body: str
+    kind: str
+    figures: int = 0
+
+
+# ---- text ----------------------------------------------------------------------------------------------------------
+
+
+def sentences(text):
+    """The sentences of a Markdown text; a full stop in a formula, or in code, ends none.
+
+    >>> sentences("Take $p(x). Q$, e.g. one. **Then** `a. B`. So?")
+    ['Take $p(x). Q$, e.g. one.', '**Then** `a. B`.', 'So?']
+    """
+    held = []
+
+    def hold(match):
+        held.append(match[0])
+        return f"`{len(held) - 1}`"
+
+    pieces = END.sub(r"\1\n", re.sub(r"\s+", " ", HELD.sub(hold, text)).strip()).split("\n")
+    return [re.sub(r"`(\d+)`", lambda match: held[int(match[1])], piece) for piece in pieces]
+
+
+def opening(text, most=2):
+    """The first sentences: one, and more as long as they are short.
+
+    >>> opening("One. Two. Three.")
+    'One. Two.'
+    """
+    kept = []
+    for sentence in sentences(text)[:most]:
+        if kept and chapters.words(" ".join([*kept, sentence])) > WORDS:
+            break
+        kept.append(sentence)
+    return " ".join(kept)
+
+
+def closing(text):
+    """The last sentence."""
+    return sentences(text)[-1]
+
+
+def _math(content, options):
+    return rf"\[{html.escape(content)}\]" if options["display_mode"] else rf"\({html.escape(content)}\)"
+
+
+def _point(token):
+    """Let a link lead to a deck, to an interactive page, or to the web; others become plain text."""
+    address = token.attrGet("href")
+    page, _, _ = address.partition("#")
+    if re.fullmatch(r"\d\d_\w+\.ipynb", page):
+        token.attrSet("href", page.replace(".ipynb", ".html"))
+    elif page in ("mask_explorer.md", "live_made.md"):
+        token.attrSet("href", f"{PAGES}/{page.replace('.md', '.html')}")
+    elif not address.startswith("https://"):
+        token.tag, token.attrs = "span", {}
+
+
+def _links(state):
+    for block in state.tokens:
+        inside = []
+        for token in block.children or []:
+            if token.type == "link_open":
+                _point(token)
+                inside.append(token.tag)
+            elif token.type == "link_close":
+                token.tag = inside.pop()
+
+
+def _code(source):
+    return highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).rstrip("\n")
+
+
+def parser():
+    """Markdown as chapters use it."""
+    md = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin, renderer=_math, double_inline=True)
+    md.core.ruler.push("links", _links)
+    return md
+
+
+MD = parser()
+
+
+def blocks(text):
+    """The kind and the source of each block of a Markdown text, folded ones left out.
+
+    >>> list(blocks("# A\\n\\nB\\n\\n<details>\\n\\nC\\n\\n</details>"))
+    [('heading', '# A'), ('paragraph', 'B')]
+    """
+    lines, folded = text.splitlines(), 0
+    for token in MD.parse(text):
+        if token.level or token.map is None or token.nesting < 0:
+            continue
+        source = "\n".join(lines[slice(*token.map)]).strip()
+        folded += source.count("<details")
+        if not folded and token.type != "html_block":
+            yield token.type.removesuffix("_open"), source
+        folded -= source.count("</details>")
+
+
+# ---- pieces of a slide ---------------------------------------------------------------------------------------------
+
+
+def code_block(source, printed=""):
+    box = f'<pre class="code"><code>{_code(source)}</code></pre>' if source.strip() else ""
+    return box + (f'<pre class="printed">{html.escape(printed)}</pre>' if printed.strip() else "")
+
+
+def rows_taken(line):
+    """Rows that a line of code takes on a slide."""
+    return max(1, -(-len(line) // COLUMNS))
+
+
+def divided(source, most=LINES):
+    """Code in pieces that fit on a slide, cut at empty lines where that is possible.
+
+    >>> divided("a\\nb\\n\\nc\\nd", most=3)
+    ['a\\nb', 'c\\nd']
+    """
+    lines, pieces = source.rstrip().splitlines(), []
+    while sum(map(rows_taken, lines)) > most:
+        fits = next(n for n in range(len(lines), 0, -1) if n == 1 or sum(map(rows_taken, lines[:n])) <= most)
+        cuts = [n for n in range(fits // 3, min(fits + 1, len(lines))) if n and not lines[n].strip()]
+        cut = cuts[-1] if cuts else fits
+        pieces.append("\n".join(lines[:cut]).strip("\n"))
+        lines = "\n".join(lines[cut:]).strip("\n").splitlines()
+    return [*pieces, "\n".join(lines)]
+
+
+def image(data, alt, media, name):
+    """Write an image and return its HTML; a small one is enlarged, but not beyond what looks well."""
+    content = base64.b64decode(data)
+    (media / name).write_bytes(content)
+    width, height = struct.unpack(">II", content[16:24])
+    return (
+        f'<img class="figure" src="{media.name}/{name}" alt="{html.escape(alt)}" '
+        f'style="max-width: {1.6 * width:.0f}px; max-height: {1.6 * height:.0f}px" width="{width}" height="{height}">'
+    )
+
+
+def tables(markup):
+    """A table as one or several with a few rows each, and the titles and the caption above each of them.
+
+    >>> len(tables("<table><thead><tr><th>a</th></tr></thead><tbody>" + "<tr><td>1</td></tr>" * 12 + "</tbody></table>"))
+    2
+    """
+    head, opened, rest = markup.partition("<tbody>")
+    body, closed, foot = rest.partition("</tbody>")
+    rows = re.findall(r"<tr\b.*?</tr>", body, re.S)
+    count = max(1, -(-len(rows) // ROWS))
+    each = -(-len(rows) // count) or 1
+    parts = [rows[n : n + each] for n in range(0, len(rows), each)] or [[]]
+    return [head + opened + "\n".join(part) + closed + foot for part in parts]
+
+
+def listed(source):
+    """A list with the first sentence of each item, in pieces."""
+    marks = re.split(r"^(?=(?:[*+-]|\d+[.)]) )", source, flags=re.M)
+    items = [re.match(r"((?:[*+-]|\d+[.)]) +)(.*)", item, re.S).groups() for item in marks if item.strip()]
+    items = [mark + opening(re.split(r"\n\s*\n", text)[0], 1) for mark, text in items]
+    count = -(-len(items) // ITEMS)
+    each = -(-len(items) // count)
+    return ["\n".join(items[n : n + each]) for n in range(0, len(items), each)]
+
+
+# ---- a deck --------------------------------------------------------------------------------------------------------
+
+
+class Deck:
+    """The slides of a chapter: stacks, one for each section, of slides."""
+
+    def __init__(self, path, media):
+        self.nb, self.media, self.stem = chapters.read(path), media, path.stem
+        self.number = chapters.number_of(path)
+        self.stacks, self.notes = [[]], [[]]
+        self.title, self.before, self.fresh = "", "", True
+        self.images = 0
+        for count, cell in enumerate(self.nb.cells):
+            if cell.cell_type == "markdown":
+                self.read_text(cell.source)
+            elif "solution" not in chapters.tags(cell) and count > 1:
+                self.read_code(cell)
+        self.stacks = [stack for stack in self.stacks if stack]
+
+    def add(self, body, kind, figures=0):
+        self.stacks[-1].append(Slide(self.title, body, kind, figures))
+        self.fresh, self.before = False, ""
+
+    def lead(self):
+        """The sentence that leads to what comes next, if one stands right before it."""
+        text = closing(self.before) if self.before and not self.fresh else ""
+        return MD.render(text) if text.endswith(":") or chapters.words(text) <= 30 else ""
+
+    # ---- text ----
+
+    def read_text(self, text):
+        if match := EXERCISE.match(text):
+            statement = "\n\n".join(source for _, source in blocks(text))
+            self.add(MD.render(statement), "exercise")
+            return
+        for kind, source in blocks(text):
+            getattr(self, f"take_{kind}", lambda _: None)(source)
+            self.notes[-1].append(source) if kind != "heading" else None
+
+    def take_heading(self, source):
+        marks, _, title = source.partition(" ")
+        if len(marks) == 2:
+            self.stacks.append([])
+            self.notes.append([])
+        self.title, self.before, self.fresh = title, "", True
+
+    def take_paragraph(self, source):
+        stack = self.stacks[-1]
+        if ABOUT.match(source):
+            return
+        if source.startswith(("![", "[![")):
+            self.picture(source)
+        elif FIGURE.match(source) and stack and stack[-1].kind == "figure":
+            caption = MD.render(FIGURE.sub(r"**\1.** ", source))
+            stack[-1] = stack[-1]._replace(body=f"{stack[-1].body}<div class=caption>{caption}</div>")
+        elif self.fresh or source.startswith("**You will be able to"):
+            self.add(MD.render(opening(source)), "text")
+            self.before = source
+        else:
+            self.before = source
+
+    def picture(self, source):
+        """An image that a chapter shows from the folder `static`."""
+        _, name = re.search(r"!\[(.*?)\]\(static/([\w.]+)\)", source, re.S).groups()
+        shutil.copy2(ROOT / "book" / "static" / name, self.media / name)
+        body = MD.render(source.replace(f"static/{name}", f"{self.media.name}/{name}"))
+        self.add(body.replace("<img", '<img class="figure"'), "picture")
+
+    def take_math_block(self, source):
+        stack = self.stacks[-1]
+        formula = MD.render(source)
+        if self.before and stack and stack[-1].kind == "text":  # the first sentences of the section lead to it
+            stack[-1] = stack[-1]._replace(body=stack[-1].body + formula, kind="formula")
+            self.before = ""
+        else:
+            self.add(self.lead() + formula, "formula")
+
+    def take_bullet_list(self, source):
+        lead = self.lead()
+        for piece in listed(source):
+            self.add(lead + MD.render(piece), "list")
+
+    take_ordered_list = take_bullet_list
+
+    def take_table(self, source):
+        for part in tables(MD.render(source)):
+            self.add(part, "table")
+
+    def take_fence(self, source):
+        lines = source.splitlines()
+        for piece in divided("\n".join(lines[1:-1])):
+            self.add(code_block(piece), "code")
+
+    # ---- cells ----
+
+    def read_code(self, cell):
+        tags = set(chapters.tags(cell))
+        seen = not tags & UNSEEN
+        streams = "" if "remove-stdout" in tags else "".join(o.text for o in cell.outputs if o.output_type == "stream")
+        printed = "\n".join(line for line in streams.rstrip().splitlines() if not line.startswith("drawn:"))
+        if not seen or len(printed.splitlines()) > PRINTED:
+            printed = ""
+        pieces = [] if tags & FOLDED or not cell.source.strip() else divided(cell.source)
+        if cell.source.startswith("made.show.source") and not tags & FOLDED:
+            pieces = []  # what it shows comes as output
+        if pieces:
+            last = pieces.pop()
+            together = sum(map(rows_taken, f"{last}\n{printed}".splitlines())) <= LINES - 1
+            for piece in [*pieces, *([] if together else [last])]:
+                self.add(code_block(piece), "code")
+            self.add(code_block(last, printed) if together else code_block("", printed), "code") if (
+                together or printed
+            ) else None
+        elif printed:
+            self.add(self.lead() + code_block("", printed), "code")
+        if seen:
+            for output in cell.outputs:
+                self.read_output(cell, output.get("data", {}))
+
+    def read_output(self, cell, data):
+        if "image/png" in data:
+            self.images += 1
+            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            body = image(data["image/png"], alt, self.media, f"{self.stem}_{self.images}.png")
+            self.add(body, "figure", figures=1)
+        elif "<table" in data.get("text/html", ""):
+            for part in tables(data["text/html"]):
+                self.add(part, "table")
+        elif "text/markdown" in data:
+            for kind, source in blocks(data["text/markdown"]):
+                if kind in ("table", "fence", "math_block") and len(source.splitlines()) <= 2 * LINES:
+                    getattr(self, f"take_{kind}")(source)
+
+
+# ---- pages ---------------------------------------------------------------------------------------------------------
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+{styles}
+</head>
+<body{attributes}>
+{body}
+</body>
+</html>
+"""
+SCRIPTS = """<script src="slides.js"></script>
+<script src="reveal/dist/reveal.js"></script>
+<script src="reveal/plugin/notes/notes.js"></script>
+<script src="mathjax/tex-chtml-full.js"></script>"""
+
+
+def style_sheets(*names):
+    return "\n".join(f'<link rel="stylesheet" href="{name}">' for name in names)
+
+
+def plain(title):
+    return re.sub(r"<[^>]+>", "", MD.renderInline(title))
+
+
+def section(slide, notes, heading="h2"):
+    shown = f"<{heading}>{MD.renderInline(slide.title)}</{heading}>"
+    aside = f'<aside class="notes">{notes}</aside>' if notes else ""
+    return f'<section class="{slide.kind}">{shown}<div class="content">{slide.body}</div>{aside}</section>'
+
+
+def deck_page(deck):
+    """The whole page of a deck."""
+    title = chapters.HEADING.search(deck.nb.cells[0].source)[2]
+    stacks = []
+    for k, (stack, notes) in enumerate(zip(deck.stacks, deck.notes, strict=True)):
+        # in the notes, formulas stay as they were typed: MathJax would set each of them a second time
+        told = "".join(f"<p>{html.escape(text)}</p>" for text in notes)
+        slides = [section(s, told if n == 0 else "", "h1" if k == n == 0 else "h2") for n, s in enumerate(stack)]
+        stacks.append(f"<section>\n{chr(10).join(slides)}\n</section>")
+    footer = f'<a class="where" href="index.html">{deck.number} {html.escape(plain(title.partition(":")[0]))}</a>'
+    return PAGE.format(
+        title=html.escape(f"{deck.number}. {plain(title)}"),
+        styles=style_sheets("reveal/dist/reset.css", "reveal/dist/reveal.css", "slides.css", "code.css"),
+        attributes="",
+        body=f'<div class="reveal">\n<div class="slides">\n{chr(10).join(stacks)}\n</div>\n{footer}\n</div>\n{SCRIPTS}',
+    )
+
+
+def index_page(decks):
+    items = "\n".join(
+        f'<li value="{deck.number}"><a href="{deck.stem}.html">'
+        f"{html.escape(plain(chapters.HEADING.search(deck.nb.cells[0].source)[2]))}</a> "
+        f"<span>{sum(map(len, deck.stacks))} slides</span></li>"
+        for deck in decks
+    )
+    book = html.escape(yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
+    body = f"""<main>
+<h1>{book}: slides</h1>
+<p>Made from the chapters: sections from left to right, the slides of a section from top to bottom.</p>
+<ol>
+{items}
+</ol>
+<p><kbd>Space</kbd> next slide, <kbd>←</kbd> <kbd>→</kbd> section, <kbd>↑</kbd> <kbd>↓</kbd> slide in a section,
+<kbd>Esc</kbd> overview, <kbd>F</kbd> full screen, <kbd>S</kbd> notes with the chapter's text, <kbd>B</kbd> dark screen,
+<kbd>?</kbd> all keys. To print a deck, add <code>?print-pdf</code> to its address.</p>
+</main>"""
+    return PAGE.format(title=f"{book}: slides", styles=style_sheets("slides.css"), attributes=' class="index"', body=body)
+
+
+def make(target):
+    """Write all decks and return them."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "figures").mkdir(parents=True)
+    reveal = files("sphinx_revealjs") / "_static" / "revealjs"
+    for name in REVEAL:
+        (target / "reveal" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(reveal / name, target / "reveal" / name)
+    copy_mathjax(target / "mathjax")
+    for path in OWN.iterdir():
+        shutil.copy2(path, target)
+    (target / "code.css").write_text(HtmlFormatter(style="friendly").get_style_defs("pre.code") + "\n")
+    decks = [Deck(path, target / "figures") for path in chapters.PATHS]
+    for deck in decks:
+        (target / f"{deck.stem}.html").write_text(deck_page(deck))
+    (target / "index.html").write_text(index_page(decks))
+    return decks
+
+
+def main(arguments):
+    target = Path(*arguments) if arguments else ROOT / "_build" / "slides"
+    decks = make(target)
+    print(f"{sum(len(s) for d in decks for s in d.stacks)} slides:\n\n    {target / 'index.html'}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
