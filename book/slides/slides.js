@@ -4,9 +4,13 @@
 const SMALLEST = 0.6;
 const STEP = 0.04;
 
+// Boxes of text and formulas are asked for, since MathJax draws beyond the boxes that scrollWidth counts.
+const BOXES = "p, li, pre, table, img, mjx-container, mjx-math";
+
 function overflows(content) {
-  const wide = [...content.children].some((child) => child.scrollWidth > content.clientWidth + 1);
-  return wide || content.scrollWidth > content.clientWidth + 1 || content.scrollHeight > content.clientHeight + 1;
+  const room = content.getBoundingClientRect();
+  const beyond = (box) => box.right > room.right + 1 || box.bottom > room.bottom + 1 || box.left < room.left - 1;
+  return [...content.querySelectorAll(BOXES)].some((element) => beyond(element.getBoundingClientRect()));
 }
 
 function fit(slide) {
@@ -29,10 +33,11 @@ function start() {
     hash: true,
     slideNumber: "c/t",
     transition: "none",
+    pdfMaxPagesPerSlide: 1,
     plugins: [window.RevealNotes],
   };
   window.Reveal.on("slidechanged", (event) => fit(event.currentSlide));
-  window.Reveal.on("pdf-ready", () => document.querySelectorAll(".slides section section").forEach(fit));
+  window.Reveal.on("pdf-ready", () => document.querySelectorAll("section.slide").forEach(fit));
   return window.Reveal.initialize(options).then(() => fit(window.Reveal.getCurrentSlide()));
 }
 

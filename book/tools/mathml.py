@@ -38,12 +38,14 @@ def skip(translator, node):
 def visit_inline(translator, node):
     inline(translator, node)
     from docutils.nodes import SkipNode
+
     raise SkipNode
 
 
 def visit_block(translator, node):
     block(translator, node)
     from docutils.nodes import SkipNode
+
     raise SkipNode
 
 

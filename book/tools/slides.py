@@ -29,23 +29,36 @@ PAGES = "../html/book"  # where the decks find the interactive pages
 REVEAL = ["dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js"]
 FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
 UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
-LINES, COLUMNS = 17, 88  # of code that fit on a slide
-ITEMS, ROWS, WORDS = 5, 9, 55  # of a list, of a table, of a text
+LINES, COLUMNS = 16, 88  # of code that fit on a slide
+ITEMS, ROWS, WORDS = 5, 8, 55  # of a list, of a table, of a text
+HEIGHT, LINE, LETTERS = 560, 45, 66  # of a slide, of a line of text, in pixels; letters in a line
+SMALL, BROAD = 160, 1.8  # text no higher than this shares a slide with a figure at least so many times as wide as high
 PRINTED = 8  # lines; a longer output is for the page
 FIGURE = re.compile(r"^\*\*(Figure \d+\.\d+)\.\*\* *")
-EXERCISE = re.compile(r"^(?:#+ +)?\*\*(Exercise \d+\.\d+.*?)\*\* *", re.S)
+EXERCISE = re.compile(r"^\*\*Exercise \d+\.\d+")
 ABOUT = re.compile(r"^\*\*(You need|Run time|Reading time)")
-END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bet al\.)(?<!\bcf\.)(?<!\bEq\.)([*)”\"]*)\s+(?=[\[(*“\"]*[A-Z0-9$`])")
+END = re.compile(
+    r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bet al\.)(?<!\bcf\.)(?<!\bEq\.)([*)”\"]*)\s+(?=[\[(*“\"]*[A-Z0-9$`])"
+)
 HELD = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$]+\$|(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 
 
-class Slide(NamedTuple):
-    """Title and content in HTML; `figures` counts the figures of the chapter on it."""
+class Piece(NamedTuple):
+    """A piece of a slide in HTML, below the title of its section, and how high it is in pixels, roughly."""
 
     title: str
     body: str
     kind: str
-    figures: int = 0
+    height: float
+
+
+class Slide(NamedTuple):
+    """Title and content in HTML."""
+
+    title: str
+    body: str
+    kinds: list
+    height: float
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------
@@ -81,9 +94,13 @@ def opening(text, most=2):
     return " ".join(kept)
 
 
-def closing(text):
-    """The last sentence."""
-    return sentences(text)[-1]
+def point(text):
+    """What an item of a list says first: a sentence, or two if the first is a title.
+
+    >>> point("**Row 2.** It is empty. Why?")
+    '**Row 2.** It is empty.'
+    """
+    return opening(text, 1 if chapters.words(sentences(text)[0]) > 6 else 2)
 
 
 def _math(content, options):
@@ -152,9 +169,13 @@ def code_block(source, printed=""):
     return box + (f'<pre class="printed">{html.escape(printed)}</pre>' if printed.strip() else "")
 
 
-def rows_taken(line):
-    """Rows that a line of code takes on a slide."""
-    return max(1, -(-len(line) // COLUMNS))
+def rows_taken(code):
+    """Rows that code takes on a slide, where long lines are wrapped.
+
+    >>> rows_taken("a\\n" + 100 * "b"), rows_taken("")
+    (3, 0)
+    """
+    return sum(max(1, -(-len(line) // COLUMNS)) for line in code.splitlines())
 
 
 def divided(source, most=LINES):
@@ -164,8 +185,8 @@ def divided(source, most=LINES):
     ['a\\nb', 'c\\nd']
     """
     lines, pieces = source.rstrip().splitlines(), []
-    while sum(map(rows_taken, lines)) > most:
-        fits = next(n for n in range(len(lines), 0, -1) if n == 1 or sum(map(rows_taken, lines[:n])) <= most)
+    while rows_taken("\n".join(lines)) > most:
+        fits = next(n for n in range(len(lines), 0, -1) if n == 1 or rows_taken("\n".join(lines[:n])) <= most)
         cuts = [n for n in range(fits // 3, min(fits + 1, len(lines))) if n and not lines[n].strip()]
         cut = cuts[-1] if cuts else fits
         pieces.append("\n".join(lines[:cut]).strip("\n"))
@@ -174,14 +195,13 @@ def divided(source, most=LINES):
 
 
 def image(data, alt, media, name):
-    """Write an image and return its HTML; a small one is enlarged, but not beyond what looks well."""
+    """Write an image; return its HTML, width and height. A small one is enlarged, but not beyond what looks well."""
     content = base64.b64decode(data)
     (media / name).write_bytes(content)
     width, height = struct.unpack(">II", content[16:24])
-    return (
-        f'<img class="figure" src="{media.name}/{name}" alt="{html.escape(alt)}" '
-        f'style="max-width: {1.6 * width:.0f}px; max-height: {1.6 * height:.0f}px" width="{width}" height="{height}">'
-    )
+    style = f"max-width: {1.6 * width:.0f}px; max-height: {1.6 * height:.0f}px"
+    body = f'<img class="figure" src="{media.name}/{name}" alt="{html.escape(alt)}" style="{style}">'
+    return body, width, height
 
 
 def tables(markup):
@@ -203,7 +223,7 @@ def listed(source):
     """A list with the first sentence of each item, in pieces."""
     marks = re.split(r"^(?=(?:[*+-]|\d+[.)]) )", source, flags=re.M)
     items = [re.match(r"((?:[*+-]|\d+[.)]) +)(.*)", item, re.S).groups() for item in marks if item.strip()]
-    items = [mark + opening(re.split(r"\n\s*\n", text)[0], 1) for mark, text in items]
+    items = [mark + point(re.split(r"\n\s*\n", text)[0]) for mark, text in items]
     count = -(-len(items) // ITEMS)
     each = -(-len(items) // count)
     return ["\n".join(items[n : n + each]) for n in range(0, len(items), each)]
@@ -212,119 +232,165 @@ def listed(source):
 # ---- a deck --------------------------------------------------------------------------------------------------------
 
 
+def text_height(text):
+    """
+    >>> text_height("A line.") < text_height("Two lines. " * 10)
+    True
+    """
+    return LINE * -(-len(re.sub(r"\]\([^)]*\)|[*`$\\]", "", text)) // LETTERS) + 20
+
+
+def packed(pieces):
+    """Slides from pieces in turn: as many on one as fit below the same title; a figure stands alone, or below a text."""
+    slides = []
+    for title, body, kind, height in pieces:
+        last = slides[-1] if slides and slides[-1].title == title else None
+        if last and kind.startswith("figure"):
+            fits = kind == "figure broad" and set(last.kinds) == {"text"} and last.height <= SMALL
+        else:
+            fits = last and not any(k.startswith("figure") for k in last.kinds) and last.height + height <= HEIGHT
+        if fits:
+            slides[-1] = Slide(title, last.body + body, [*last.kinds, kind], last.height + height)
+        else:
+            slides.append(Slide(title, body, [kind], height))
+    return slides
+
+
 class Deck:
     """The slides of a chapter: stacks, one for each section, of slides."""
 
     def __init__(self, path, media):
         self.nb, self.media, self.stem = chapters.read(path), media, path.stem
         self.number = chapters.number_of(path)
-        self.stacks, self.notes = [[]], [[]]
+        self.heading = chapters.HEADING.search(self.nb.cells[0].source)[2]
+        self.pieces, self.notes = [[]], [[]]
         self.title, self.before, self.fresh = "", "", True
-        self.images = 0
+        self.images = 0  # figures of the chapter that are shown
         for count, cell in enumerate(self.nb.cells):
             if cell.cell_type == "markdown":
                 self.read_text(cell.source)
-            elif "solution" not in chapters.tags(cell) and count > 1:
+            elif "solution" not in chapters.tags(cell) and count > 1:  # the first code cell sets up
                 self.read_code(cell)
-        self.stacks = [stack for stack in self.stacks if stack]
+        self.stacks = [packed(pieces) for pieces in self.pieces if pieces]
+        self.notes = [notes for pieces, notes in zip(self.pieces, self.notes, strict=True) if pieces]
 
-    def add(self, body, kind, figures=0):
-        self.stacks[-1].append(Slide(self.title, body, kind, figures))
+    def add(self, body, kind, height):
+        self.pieces[-1].append(Piece(self.title, body, kind, height))
         self.fresh, self.before = False, ""
 
+    def last(self, *kinds):
+        """Whether the last piece is of one of these kinds, in this section."""
+        return bool(self.pieces[-1]) and self.pieces[-1][-1].kind in kinds
+
+    def append(self, body, height):
+        """Put something more at the end of the last piece."""
+        piece = self.pieces[-1][-1]
+        self.pieces[-1][-1] = piece._replace(body=piece.body + body, height=piece.height + height)
+
     def lead(self):
-        """The sentence that leads to what comes next, if one stands right before it."""
-        text = closing(self.before) if self.before and not self.fresh else ""
-        return MD.render(text) if text.endswith(":") or chapters.words(text) <= 30 else ""
+        """The sentence or two that lead to what comes next, if they stand right before it."""
+        if not self.before or self.fresh:
+            return ""
+        *others, text = sentences(self.before)
+        if others and chapters.words(f"{others[-1]} {text}") <= 30:
+            text = f"{others[-1]} {text}"
+        return text if text.endswith(":") or chapters.words(text) <= 30 else ""
 
     # ---- text ----
 
     def read_text(self, text):
-        if match := EXERCISE.match(text):
-            statement = "\n\n".join(source for _, source in blocks(text))
-            self.add(MD.render(statement), "exercise")
-            return
         for kind, source in blocks(text):
-            getattr(self, f"take_{kind}", lambda _: None)(source)
-            self.notes[-1].append(source) if kind != "heading" else None
+            if kind != "heading":
+                self.notes[-1].append(source)
+            if kind == "paragraph" and EXERCISE.match(source):
+                self.add("", "exercise", 0)
+            if self.last("exercise") and kind != "heading":
+                self.append(MD.render(source), text_height(source))
+            else:
+                getattr(self, f"take_{kind}", lambda _: None)(source)
 
     def take_heading(self, source):
         marks, _, title = source.partition(" ")
         if len(marks) == 2:
-            self.stacks.append([])
+            self.pieces.append([])
             self.notes.append([])
         self.title, self.before, self.fresh = title, "", True
 
     def take_paragraph(self, source):
-        stack = self.stacks[-1]
         if ABOUT.match(source):
             return
         if source.startswith(("![", "[![")):
             self.picture(source)
-        elif FIGURE.match(source) and stack and stack[-1].kind == "figure":
+        elif FIGURE.match(source) and self.last("figure", "figure broad"):
             caption = MD.render(FIGURE.sub(r"**\1.** ", source))
-            stack[-1] = stack[-1]._replace(body=f"{stack[-1].body}<div class=caption>{caption}</div>")
-        elif self.fresh or source.startswith("**You will be able to"):
-            self.add(MD.render(opening(source)), "text")
+            self.append(f'<div class="caption">{caption}</div>', 0)
+        elif self.last("formula") and not self.fresh and not self.before and source[0].islower():
+            text = opening(source, 1)  # the sentence goes on
+            self.append(MD.render(text), text_height(text))
             self.before = source
+        elif self.fresh or source.startswith("**You will be able to"):
+            text = opening(source)
+            self.add(MD.render(text), "text", text_height(text))
+            self.before = " ".join(sentences(source)[len(sentences(text)) :])  # what is not shown yet
         else:
             self.before = source
 
     def picture(self, source):
         """An image that a chapter shows from the folder `static`."""
-        _, name = re.search(r"!\[(.*?)\]\(static/([\w.]+)\)", source, re.S).groups()
+        name = re.search(r"\]\(static/([\w.]+)\)", source)[1]
         shutil.copy2(ROOT / "book" / "static" / name, self.media / name)
         body = MD.render(source.replace(f"static/{name}", f"{self.media.name}/{name}"))
-        self.add(body.replace("<img", '<img class="figure"'), "picture")
+        self.add(body.replace("<img", '<img class="figure"'), "figure linked", HEIGHT)
 
     def take_math_block(self, source):
-        stack = self.stacks[-1]
-        formula = MD.render(source)
-        if self.before and stack and stack[-1].kind == "text":  # the first sentences of the section lead to it
-            stack[-1] = stack[-1]._replace(body=stack[-1].body + formula, kind="formula")
-            self.before = ""
-        else:
-            self.add(self.lead() + formula, "formula")
+        height = 120 + 70 * source.count(r"\\")
+        lead = self.lead()
+        self.add(MD.render(f"{lead}\n\n{source}"), "formula", height + (text_height(lead) if lead else 0))
+
+    take_math_block_label = take_math_block
 
     def take_bullet_list(self, source):
         lead = self.lead()
         for piece in listed(source):
-            self.add(lead + MD.render(piece), "list")
+            height = sum(text_height(line) for line in piece.splitlines())
+            self.add(MD.render(f"{lead}\n\n{piece}"), "list", height + (text_height(lead) if lead else 0))
 
     take_ordered_list = take_bullet_list
 
     def take_table(self, source):
-        for part in tables(MD.render(source)):
-            self.add(part, "table")
+        self.table(MD.render(source))
+
+    def table(self, markup):
+        for part in tables(markup):
+            self.add(part, "table", 50 * (part.count("<tr") + part.count("<caption")) + 20)
 
     def take_fence(self, source):
-        lines = source.splitlines()
-        for piece in divided("\n".join(lines[1:-1])):
-            self.add(code_block(piece), "code")
+        self.code("\n".join(source.splitlines()[1:-1]))
+
+    def code(self, source, printed=""):
+        """Code and what it prints, together where they fit."""
+        *pieces, last = divided(source) if source.strip() else [""]
+        together = rows_taken(last) + rows_taken(printed) < LINES
+        for piece in [*pieces, *([] if together else [last])]:
+            self.add(code_block(piece), "code", 30 * rows_taken(piece) + 45)
+        if together or printed:
+            piece = last if together else ""
+            self.add(code_block(piece, printed), "code", 30 * rows_taken(f"{piece}\n{printed}") + 60)
 
     # ---- cells ----
 
     def read_code(self, cell):
         tags = set(chapters.tags(cell))
-        seen = not tags & UNSEEN
-        streams = "" if "remove-stdout" in tags else "".join(o.text for o in cell.outputs if o.output_type == "stream")
-        printed = "\n".join(line for line in streams.rstrip().splitlines() if not line.startswith("drawn:"))
-        if not seen or len(printed.splitlines()) > PRINTED:
-            printed = ""
-        pieces = [] if tags & FOLDED or not cell.source.strip() else divided(cell.source)
-        if cell.source.startswith("made.show.source") and not tags & FOLDED:
-            pieces = []  # what it shows comes as output
-        if pieces:
-            last = pieces.pop()
-            together = sum(map(rows_taken, f"{last}\n{printed}".splitlines())) <= LINES - 1
-            for piece in [*pieces, *([] if together else [last])]:
-                self.add(code_block(piece), "code")
-            self.add(code_block(last, printed) if together else code_block("", printed), "code") if (
-                together or printed
-            ) else None
-        elif printed:
-            self.add(self.lead() + code_block("", printed), "code")
-        if seen:
+        # the text that `made.show.source` comes with is the source itself: what it shows comes as output
+        folded = tags & FOLDED or cell.source.startswith("made.show.source")
+        printed = ""
+        if not tags & {*UNSEEN, "remove-stdout"}:
+            streams = "".join(o.text for o in cell.outputs if o.output_type == "stream")
+            lines = [line for line in streams.rstrip().splitlines() if not line.startswith("drawn:")]
+            printed = "\n".join(lines) if len(lines) <= PRINTED else ""
+        if printed or not folded:
+            self.code("" if folded else cell.source, printed)
+        if not tags & UNSEEN:
             for output in cell.outputs:
                 self.read_output(cell, output.get("data", {}))
 
@@ -332,14 +398,13 @@ class Deck:
         if "image/png" in data:
             self.images += 1
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-            body = image(data["image/png"], alt, self.media, f"{self.stem}_{self.images}.png")
-            self.add(body, "figure", figures=1)
+            body, width, height = image(data["image/png"], alt, self.media, f"{self.stem}_{self.images}.png")
+            self.add(body, "figure broad" if width >= BROAD * height else "figure", HEIGHT)
         elif "<table" in data.get("text/html", ""):
-            for part in tables(data["text/html"]):
-                self.add(part, "table")
+            self.table(data["text/html"])
         elif "text/markdown" in data:
             for kind, source in blocks(data["text/markdown"]):
-                if kind in ("table", "fence", "math_block") and len(source.splitlines()) <= 2 * LINES:
+                if kind in ("table", "math_block") or (kind == "fence" and len(source.splitlines()) <= 2 * LINES):
                     getattr(self, f"take_{kind}")(source)
 
 
@@ -375,21 +440,23 @@ def plain(title):
 def section(slide, notes, heading="h2"):
     shown = f"<{heading}>{MD.renderInline(slide.title)}</{heading}>"
     aside = f'<aside class="notes">{notes}</aside>' if notes else ""
-    return f'<section class="{slide.kind}">{shown}<div class="content">{slide.body}</div>{aside}</section>'
+    kinds = " ".join(dict.fromkeys(" ".join(slide.kinds).split()))
+    return f'<section class="slide {kinds}">{shown}<div class="content">{slide.body}</div>{aside}</section>'
 
 
 def deck_page(deck):
     """The whole page of a deck."""
-    title = chapters.HEADING.search(deck.nb.cells[0].source)[2]
     stacks = []
     for k, (stack, notes) in enumerate(zip(deck.stacks, deck.notes, strict=True)):
         # in the notes, formulas stay as they were typed: MathJax would set each of them a second time
         told = "".join(f"<p>{html.escape(text)}</p>" for text in notes)
         slides = [section(s, told if n == 0 else "", "h1" if k == n == 0 else "h2") for n, s in enumerate(stack)]
         stacks.append(f"<section>\n{chr(10).join(slides)}\n</section>")
-    footer = f'<a class="where" href="index.html">{deck.number} {html.escape(plain(title.partition(":")[0]))}</a>'
+    footer = (
+        f'<a class="where" href="index.html">{deck.number} {html.escape(plain(deck.heading.partition(":")[0]))}</a>'
+    )
     return PAGE.format(
-        title=html.escape(f"{deck.number}. {plain(title)}"),
+        title=html.escape(f"{deck.number}. {plain(deck.heading)}"),
         styles=style_sheets("reveal/dist/reset.css", "reveal/dist/reveal.css", "slides.css", "code.css"),
         attributes="",
         body=f'<div class="reveal">\n<div class="slides">\n{chr(10).join(stacks)}\n</div>\n{footer}\n</div>\n{SCRIPTS}',
@@ -399,7 +466,7 @@ def deck_page(deck):
 def index_page(decks):
     items = "\n".join(
         f'<li value="{deck.number}"><a href="{deck.stem}.html">'
-        f"{html.escape(plain(chapters.HEADING.search(deck.nb.cells[0].source)[2]))}</a> "
+        f"{html.escape(plain(deck.heading))}</a> "
         f"<span>{sum(map(len, deck.stacks))} slides</span></li>"
         for deck in decks
     )
@@ -414,7 +481,9 @@ def index_page(decks):
 <kbd>Esc</kbd> overview, <kbd>F</kbd> full screen, <kbd>S</kbd> notes with the chapter's text, <kbd>B</kbd> dark screen,
 <kbd>?</kbd> all keys. To print a deck, add <code>?print-pdf</code> to its address.</p>
 </main>"""
-    return PAGE.format(title=f"{book}: slides", styles=style_sheets("slides.css"), attributes=' class="index"', body=body)
+    return PAGE.format(
+        title=f"{book}: slides", styles=style_sheets("slides.css"), attributes=' class="index"', body=body
+    )
 
 
 def make(target):
