@@ -14,7 +14,7 @@ function overflows(content) {
 }
 
 function fit(slide) {
-  const content = slide?.querySelector(":scope > .content");
+  const content = slide?.querySelector(".content");
   if (!content || content.dataset.fits) return;
   let size = 1;
   while (overflows(content) && size > SMALLEST) {

@@ -1,8 +1,8 @@
 """Make slides of the chapters in _build/slides, a reveal.js deck for each: `python book/tools/slides.py [folder]`.
 
-Everything on a slide stands in the chapter: the first sentences of each section, its formulas, figures, tables, lists, and
-the code that is in view on the page. What is folded there is left out, solutions too. The whole text of a section is in
-the notes of its slides, for the speaker. The decks work opened from disk, without a network.
+Everything on a slide stands in the chapter: the first sentences of each section, its formulas, figures, tables and
+lists, and the code that is in view on the page. What is folded there is left out, solutions too. The whole text of a
+section is in the notes of its slides, for the speaker. The decks work opened from disk, without a network.
 """
 
 import base64
@@ -32,7 +32,7 @@ UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
 LINES, COLUMNS = 16, 88  # of code that fit on a slide
 ITEMS, ROWS, WORDS = 5, 8, 55  # of a list, of a table, of a text
 HEIGHT, LINE, LETTERS = 560, 45, 66  # of a slide, of a line of text, in pixels; letters in a line
-SMALL, BROAD = 160, 1.8  # text no higher than this shares a slide with a figure at least so many times as wide as high
+SMALL, BROAD = 160, 1.4  # text no higher than this shares a slide with a figure at least so many times as wide as high
 PRINTED = 8  # lines; a longer output is for the page
 FIGURE = re.compile(r"^\*\*(Figure \d+\.\d+)\.\*\* *")
 EXERCISE = re.compile(r"^\*\*Exercise \d+\.\d+")
@@ -179,16 +179,18 @@ def rows_taken(code):
 
 
 def divided(source, most=LINES):
-    """Code in pieces that fit on a slide, cut at empty lines where that is possible.
+    """Code in pieces that fit on a slide, cut at an empty line, or else where a statement begins, if that is possible.
 
-    >>> divided("a\\nb\\n\\nc\\nd", most=3)
-    ['a\\nb', 'c\\nd']
+    >>> divided("a\\nb\\n\\nc\\nd", most=3), divided("a = (\\n1\\n)\\nb = (\\n2\\n)", most=5)
+    (['a\\nb', 'c\\nd'], ['a = (\\n1\\n)', 'b = (\\n2\\n)'])
     """
     lines, pieces = source.rstrip().splitlines(), []
     while rows_taken("\n".join(lines)) > most:
         fits = next(n for n in range(len(lines), 0, -1) if n == 1 or rows_taken("\n".join(lines[:n])) <= most)
-        cuts = [n for n in range(fits // 3, min(fits + 1, len(lines))) if n and not lines[n].strip()]
-        cut = cuts[-1] if cuts else fits
+        cuts = [n for n in range(max(1, fits // 3), min(fits + 1, len(lines)))]
+        empty = [n for n in cuts if not lines[n].strip()]
+        begins = [n for n in cuts if re.match(r"[^\W\d]|[#@]", lines[n])]
+        cut = [fits, *begins, *empty][-1]
         pieces.append("\n".join(lines[:cut]).strip("\n"))
         lines = "\n".join(lines[cut:]).strip("\n").splitlines()
     return [*pieces, "\n".join(lines)]
@@ -207,7 +209,7 @@ def image(data, alt, media, name):
 def tables(markup):
     """A table as one or several with a few rows each, and the titles and the caption above each of them.
 
-    >>> len(tables("<table><thead><tr><th>a</th></tr></thead><tbody>" + "<tr><td>1</td></tr>" * 12 + "</tbody></table>"))
+    >>> len(tables(f"<table><tbody>{'<tr><td>1</td></tr>' * 12}</tbody></table>"))
     2
     """
     head, opened, rest = markup.partition("<tbody>")
@@ -241,12 +243,12 @@ def text_height(text):
 
 
 def packed(pieces):
-    """Slides from pieces in turn: as many on one as fit below the same title; a figure stands alone, or below a text."""
+    """Slides from pieces, as many on one as fit below the same title; a figure stands alone, or below a text."""
     slides = []
     for title, body, kind, height in pieces:
         last = slides[-1] if slides and slides[-1].title == title else None
         if last and kind.startswith("figure"):
-            fits = kind == "figure broad" and set(last.kinds) == {"text"} and last.height <= SMALL
+            fits = kind == "figure broad" and {*last.kinds} <= {"text", "printed"} and last.height <= SMALL
         else:
             fits = last and not any(k.startswith("figure") for k in last.kinds) and last.height + height <= HEIGHT
         if fits:
@@ -321,7 +323,7 @@ class Deck:
             return
         if source.startswith(("![", "[![")):
             self.picture(source)
-        elif FIGURE.match(source) and self.last("figure", "figure broad"):
+        elif FIGURE.match(source) and self.last("figure", "figure broad", "figure tall"):
             caption = MD.render(FIGURE.sub(r"**\1.** ", source))
             self.append(f'<div class="caption">{caption}</div>', 0)
         elif self.last("formula") and not self.fresh and not self.before and source[0].islower():
@@ -375,7 +377,9 @@ class Deck:
             self.add(code_block(piece), "code", 30 * rows_taken(piece) + 45)
         if together or printed:
             piece = last if together else ""
-            self.add(code_block(piece, printed), "code", 30 * rows_taken(f"{piece}\n{printed}") + 60)
+            self.add(
+                code_block(piece, printed), "code" if piece else "printed", 30 * rows_taken(f"{piece}\n{printed}") + 60
+            )
 
     # ---- cells ----
 
@@ -399,7 +403,8 @@ class Deck:
             self.images += 1
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             body, width, height = image(data["image/png"], alt, self.media, f"{self.stem}_{self.images}.png")
-            self.add(body, "figure broad" if width >= BROAD * height else "figure", HEIGHT)
+            shape = " broad" if width >= BROAD * height else " tall" if height > width else ""
+            self.add(body, f"figure{shape}", HEIGHT)
         elif "<table" in data.get("text/html", ""):
             self.table(data["text/html"])
         elif "text/markdown" in data:
@@ -441,7 +446,8 @@ def section(slide, notes, heading="h2"):
     shown = f"<{heading}>{MD.renderInline(slide.title)}</{heading}>"
     aside = f'<aside class="notes">{notes}</aside>' if notes else ""
     kinds = " ".join(dict.fromkeys(" ".join(slide.kinds).split()))
-    return f'<section class="slide {kinds}">{shown}<div class="content">{slide.body}</div>{aside}</section>'
+    sheet = f'<div class="sheet">{shown}<div class="content">{slide.body}</div></div>'
+    return f'<section class="slide {kinds}">{sheet}{aside}</section>'
 
 
 def deck_page(deck):
