@@ -13,7 +13,7 @@ CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 1
 PAGE := _build/html/book/index.html
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/tools/*.py book/tools/templates/*.* book/static/*.* made/*.py made/*/*.py)
 
-.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf slides results benchmark weight mutants dist clean
+.PHONY: help book check lint unit test browser oldest newest notebooks launch lab pdf slides epub results benchmark weight mutants dist clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -75,6 +75,9 @@ lab: $(ENV)  ## open the chapters in JupyterLab
 pdf: $(PAGE)  ## print the whole book into one PDF (needs Chromium)
 	$(BIN)/python book/tools/chromium.py
 	$(BIN)/python book/tools/pdf.py
+
+epub: $(ENV)  ## make an EPUB of the book
+	$(BIN)/python book/tools/epub.py
 
 slides: $(PAGE)  ## make slides of the chapters, a reveal.js deck for each
 	$(BIN)/python book/tools/slides.py
