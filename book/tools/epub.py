@@ -54,7 +54,7 @@ def configuration():
         "epub_css_files": ["epub.css"],
         "epub_show_urls": "no",
         "epub_use_index": False,
-        "epub_tocdepth": 2,
+        "epub_tocdepth": 3,
         "epub_tocscope": "includehidden",
     }
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())

@@ -243,7 +243,7 @@ def text_height(text):
 
 
 def packed(pieces):
-    """Slides from pieces, as many on one as fit below the same title; a figure stands alone, or below a text."""
+    """Slides from pieces, as many on one as fit below the same title; a figure stands alone, or below text."""
     slides = []
     for title, body, kind, height in pieces:
         last = slides[-1] if slides and slides[-1].title == title else None
@@ -323,7 +323,7 @@ class Deck:
             return
         if source.startswith(("![", "[![")):
             self.picture(source)
-        elif FIGURE.match(source) and self.last("figure", "figure broad", "figure tall"):
+        elif FIGURE.match(source) and self.last("figure", "figure broad"):
             caption = MD.render(FIGURE.sub(r"**\1.** ", source))
             self.append(f'<div class="caption">{caption}</div>', 0)
         elif self.last("formula") and not self.fresh and not self.before and source[0].islower():
@@ -345,7 +345,7 @@ class Deck:
         self.add(body.replace("<img", '<img class="figure"'), "figure linked", HEIGHT)
 
     def take_math_block(self, source):
-        height = 120 + 70 * source.count(r"\\")
+        height = 120 + 45 * source.count(r"\\")
         lead = self.lead()
         self.add(MD.render(f"{lead}\n\n{source}"), "formula", height + (text_height(lead) if lead else 0))
 
@@ -403,8 +403,7 @@ class Deck:
             self.images += 1
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             body, width, height = image(data["image/png"], alt, self.media, f"{self.stem}_{self.images}.png")
-            shape = " broad" if width >= BROAD * height else " tall" if height > width else ""
-            self.add(body, f"figure{shape}", HEIGHT)
+            self.add(body, "figure broad" if width >= BROAD * height else "figure", HEIGHT)
         elif "<table" in data.get("text/html", ""):
             self.table(data["text/html"])
         elif "text/markdown" in data:
@@ -431,11 +430,16 @@ PAGE = """<!doctype html>
 SCRIPTS = """<script src="slides.js"></script>
 <script src="reveal/dist/reveal.js"></script>
 <script src="reveal/plugin/notes/notes.js"></script>
-<script src="mathjax/tex-chtml-full.js"></script>"""
+<script src="{mathjax}"></script>"""
 
 
 def style_sheets(*names):
     return "\n".join(f'<link rel="stylesheet" href="{name}">' for name in names)
+
+
+def settings():
+    """What `_config.yml` says."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text())
 
 
 def plain(title):
@@ -461,11 +465,12 @@ def deck_page(deck):
     footer = (
         f'<a class="where" href="index.html">{deck.number} {html.escape(plain(deck.heading.partition(":")[0]))}</a>'
     )
+    scripts = SCRIPTS.format(mathjax=settings()["sphinx"]["config"]["mathjax_path"])
     return PAGE.format(
         title=html.escape(f"{deck.number}. {plain(deck.heading)}"),
         styles=style_sheets("reveal/dist/reset.css", "reveal/dist/reveal.css", "slides.css", "code.css"),
         attributes="",
-        body=f'<div class="reveal">\n<div class="slides">\n{chr(10).join(stacks)}\n</div>\n{footer}\n</div>\n{SCRIPTS}',
+        body=f'<div class="reveal">\n<div class="slides">\n{chr(10).join(stacks)}\n</div>\n{footer}\n</div>\n{scripts}',
     )
 
 
@@ -476,7 +481,7 @@ def index_page(decks):
         f"<span>{sum(map(len, deck.stacks))} slides</span></li>"
         for deck in decks
     )
-    book = html.escape(yaml.safe_load((ROOT / "_config.yml").read_text())["title"])
+    book = html.escape(settings()["title"])
     body = f"""<main>
 <h1>{book}: slides</h1>
 <p>Made from the chapters: sections from left to right, the slides of a section from top to bottom.</p>
