@@ -32,7 +32,11 @@ UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
 LINES, COLUMNS = 16, 88  # of code that fit on a slide
 ITEMS, ROWS, WORDS = 5, 8, 55  # of a list, of a table, of a text
 HEIGHT, LINE, LETTERS = 560, 45, 66  # of a slide, of a line of text, in pixels; letters in a line
-SMALL, BROAD = 160, 1.4  # text no higher than this shares a slide with a figure at least so many times as wide as high
+SMALL = 160  # height of text that shares a slide with a figure
+BROAD = 1.4  # a figure at least so many times as wide as high stands below its text, another beside it/
+    160,
+    1.4,
+)  # text up to this height shares a slide with a figure: above one so much wider than high, or beside
 PRINTED = 8  # lines; a longer output is for the page
 FIGURE = re.compile(r"^\*\*(Figure \d+\.\d+)\.\*\* *")
 EXERCISE = re.compile(r"^\*\*Exercise \d+\.\d+")
@@ -201,7 +205,7 @@ def image(data, alt, media, name):
     content = base64.b64decode(data)
     (media / name).write_bytes(content)
     width, height = struct.unpack(">II", content[16:24])
-    style = f"max-width: {1.6 * width:.0f}px; max-height: {1.6 * height:.0f}px"
+    style = f"--width: {1.6 * width:.0f}px; --height: {1.6 * height:.0f}px"
     body = f'<img class="figure" src="{media.name}/{name}" alt="{html.escape(alt)}" style="{style}">'
     return body, width, height
 
@@ -248,7 +252,7 @@ def packed(pieces):
     for title, body, kind, height in pieces:
         last = slides[-1] if slides and slides[-1].title == title else None
         if last and kind.startswith("figure"):
-            fits = kind == "figure broad" and {*last.kinds} <= {"text", "printed"} and last.height <= SMALL
+            fits = kind != "figure linked" and {*last.kinds} <= {"text", "printed"} and last.height <= SMALL
         else:
             fits = last and not any(k.startswith("figure") for k in last.kinds) and last.height + height <= HEIGHT
         if fits:
@@ -345,7 +349,7 @@ class Deck:
         self.add(body.replace("<img", '<img class="figure"'), "figure linked", HEIGHT)
 
     def take_math_block(self, source):
-        height = 120 + 45 * source.count(r"\\")
+        height = 100 + 45 * source.count(r"\\")
         lead = self.lead()
         self.add(MD.render(f"{lead}\n\n{source}"), "formula", height + (text_height(lead) if lead else 0))
 
