@@ -33,17 +33,13 @@ LINES, COLUMNS = 16, 88  # of code that fit on a slide
 ITEMS, ROWS, WORDS = 5, 8, 55  # of a list, of a table, of a text
 HEIGHT, LINE, LETTERS = 560, 45, 66  # of a slide, of a line of text, in pixels; letters in a line
 SMALL = 160  # height of text that shares a slide with a figure
-BROAD = 1.4  # a figure at least so many times as wide as high stands below its text, another beside it/
-    160,
-    1.4,
-)  # text up to this height shares a slide with a figure: above one so much wider than high, or beside
+BROAD = 1.4  # a figure at least so many times as wide as high stands below its text, another beside it
 PRINTED = 8  # lines; a longer output is for the page
 FIGURE = re.compile(r"^\*\*(Figure \d+\.\d+)\.\*\* *")
 EXERCISE = re.compile(r"^\*\*Exercise \d+\.\d+")
 ABOUT = re.compile(r"^\*\*(You need|Run time|Reading time)")
-END = re.compile(
-    r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bet al\.)(?<!\bcf\.)(?<!\bEq\.)([*)”\"]*)\s+(?=[\[(*“\"]*[A-Z0-9$`])"
-)
+ABBREVIATED = "".join(rf"(?<!\b{word}\.)" for word in (r"e\.g", r"i\.e", "et al", "cf", "Eq", "Eqs"))
+END = re.compile(rf"(?<=[.!?]){ABBREVIATED}([*)”\"]*)\s+(?=[\[(*“\"]*[A-Z0-9$`])")
 HELD = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$]+\$|(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 
 
