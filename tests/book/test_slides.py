@@ -79,12 +79,17 @@ def test_what_is_folded_on_the_page_is_left_out(deck, tags, code, output):
 
 
 def test_a_caption_joins_its_figure(deck):
-    made = deck(TEXT("## One\n\nText."), drawn("hide-input"), TEXT("**Figure 3.1.** A *dot*."), drawn("hide-input"))
-    first, second = made.stacks[1][1:]
+    made = deck(TEXT("## One"), drawn("hide-input"), TEXT("**Figure 3.1.** A *dot*."), drawn("hide-input"))
+    first, second = made.stacks[1]
     assert '<div class="caption"><p><strong>Figure 3.1.</strong> A <em>dot</em>.</p>\n</div>' in first.body
     assert 'alt="a dot"' in first.body
     assert "Figure" not in second.body
     assert made.images == 2
+
+
+def test_a_short_text_shares_the_slide_of_its_figure(deck):
+    made = deck(TEXT("## One\n\nText."), drawn("hide-input"), TEXT("More.\n\n- " + 30 * "word "), drawn("hide-input"))
+    assert [slide.kinds for slide in made.stacks[1]] == [["text", "figure"], ["list"], ["figure"]]
 
 
 def test_a_formula_comes_with_the_sentence_that_leads_to_it_and_the_one_that_goes_on(deck):
