@@ -36,6 +36,7 @@ function start() {
     pdfMaxPagesPerSlide: 1,
     plugins: [window.RevealNotes],
   };
+  document.querySelectorAll("mjx-container[tabindex]").forEach((formula) => formula.removeAttribute("tabindex"));
   window.Reveal.on("slidechanged", (event) => fit(event.currentSlide));
   window.Reveal.on("pdf-ready", () => document.querySelectorAll("section.slide").forEach(fit));
   return window.Reveal.initialize(options).then(() => fit(window.Reveal.getCurrentSlide()));
@@ -43,6 +44,10 @@ function start() {
 
 window.MathJax = {
   chtml: { matchFontHeight: false },
-  options: { enableMenu: false, skipHtmlTags: ["script", "style", "pre", "code", "aside"] },
-  startup: { pageReady: () => window.MathJax.startup.defaultPageReady().then(start) },
+  options: { skipHtmlTags: ["script", "style", "pre", "code", "aside"] },
 };
+window.addEventListener("load", async () => {
+  await window.MathJax.startup.promise;
+  await window.MathJax.typesetPromise(); // what the promise left for later
+  await start();
+});
