@@ -73,6 +73,7 @@ def test_equations_named_exist(prose):
 
 def test_sections_that_are_linked_exist(prose):
     for label, name, anchor in re.findall(r"\[([^\]]+)\]\((\w+\.ipynb)#([\w-]+)\)", PAGE):
+        label = " ".join(label.split())
         titles = {chapters.slug(title): title for _, title in chapters.headings(prose[name])}
         assert anchor in titles, f"{name}#{anchor}"
         assert label in (titles[anchor], titles[anchor].removesuffix(" opened").lower()), label
