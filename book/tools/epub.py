@@ -55,10 +55,13 @@ def configuration():
         "epub_show_urls": "no",
         "epub_use_index": False,
         "epub_tocdepth": 3,
+        "epub_tocdup": False,
         "epub_tocscope": "includehidden",
     }
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     toc["parts"] = [part for part in toc["parts"] if part["caption"] != LEFT_OUT]
+    for part in toc["parts"]:
+        part["titlesonly"] = not part.get("numbered")  # of chapters, list the sections, too
     return config, toc
 
 
