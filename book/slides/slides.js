@@ -34,7 +34,7 @@ function start() {
     slideNumber: "c/t",
     transition: "none",
     pdfMaxPagesPerSlide: 1,
-    plugins: [window.RevealNotes],
+    plugins: [window.RevealNotes, window.RevealZoom],
   };
   document.querySelectorAll("mjx-container[tabindex]").forEach((formula) => formula.removeAttribute("tabindex"));
   window.Reveal.on("slidechanged", (event) => fit(event.currentSlide));

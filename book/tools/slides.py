@@ -26,7 +26,7 @@ from pygments.lexers import PythonLexer
 
 OWN = ROOT / "book" / "slides"  # style sheet and script
 PAGES = "../html/book"  # where the decks find the interactive pages
-REVEAL = ["dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js"]
+REVEAL = ["dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "plugin/zoom/zoom.js"]
 FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
 UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
 LINES, COLUMNS = 16, 88  # of code that fit on a slide
@@ -430,6 +430,7 @@ PAGE = """<!doctype html>
 SCRIPTS = """<script src="slides.js"></script>
 <script src="reveal/dist/reveal.js"></script>
 <script src="reveal/plugin/notes/notes.js"></script>
+<script src="reveal/plugin/zoom/zoom.js"></script>
 <script src="{mathjax}"></script>"""
 
 
@@ -490,7 +491,8 @@ def index_page(decks):
 </ol>
 <p><kbd>Space</kbd> next slide, <kbd>←</kbd> <kbd>→</kbd> section, <kbd>↑</kbd> <kbd>↓</kbd> slide in a section,
 <kbd>Esc</kbd> overview, <kbd>F</kbd> full screen, <kbd>S</kbd> notes with the chapter's text, <kbd>B</kbd> dark screen,
-<kbd>?</kbd> all keys. To print a deck, add <code>?print-pdf</code> to its address.</p>
+<kbd>?</kbd> all keys. <kbd>Alt</kbd> and a click (on Linux <kbd>Ctrl</kbd>) enlarge what is there. To print a deck, add
+<code>?print-pdf</code> to its address.</p>
 </main>"""
     return PAGE.format(
         title=f"{book}: slides", styles=style_sheets("slides.css"), attributes=' class="index"', body=body

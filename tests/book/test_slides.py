@@ -155,7 +155,7 @@ LOOK = """() => {
     last: Reveal.isLastSlide()
   }
 }"""
-SMALLEST_TEXT, SMALLEST_FIGURE = 0.72, 0.5  # of the usual size, and of its own size; a smaller figure does not load
+SMALLEST_TEXT, SMALLEST_FIGURE = 0.72, 0.45  # of the usual size, and of its own size; a smaller figure does not load
 SLIDE = {"width": 1280, "height": 720}
 
 
@@ -260,6 +260,19 @@ def test_keys(made, tab):
     told = popup.value.locator(".speaker-controls-notes")
     told.get_by_text(re.sub(r"[*$`].*", "", deck.notes[0][0], flags=re.S)[:40]).wait_for(timeout=10_000)
     popup.value.close()
+    assert not complaints
+
+
+@pytest.mark.browser
+def test_a_click_enlarges(made, tab):
+    folder, _ = made
+    page, complaints = tab
+    complaints.clear()
+    page.goto((folder / f"{chapters.PATHS[0].stem}.html").as_uri())
+    page.evaluate(READY)
+    key = page.evaluate("() => /Linux/.test(navigator.platform) ? 'Control' : 'Alt'")
+    page.locator(".present .content p").first.click(modifiers=[key])
+    page.wait_for_function("() => /scale\\(/.test(document.body.style.transform)")
     assert not complaints
 
 
