@@ -18,7 +18,7 @@ NAME = "made"
 LEFT_OUT = "Play"  # the part of the table of contents with the interactive pages
 # What is for the web alone: buttons, search, themes, and how the pages load.
 WEB = {"launch", "lighter", "signposts", "sphinx_togglebutton", "sphinx_copybutton"}
-WEB |= {"sphinx.ext.viewcode"}
+WEB |= {"listings", "sphinx.ext.viewcode"}
 
 
 def configuration():
