@@ -258,7 +258,7 @@
     random: { label: "random, any-order MADE", network: "any_order", random: true },
     anyRows: { label: "row by row, any-order MADE", network: "any_order", random: false },
   };
-  const TOOLS = { ink: 1, "no ink": 0, erase: -1 };
+  const TOOLS = { look: null, ink: 1, "no ink": 0, erase: -1 }; // with "look" nothing on the paper is changed
   const TALLEST = 5; // nats, the height of the strip of surprises
   const AT_ONCE = 100; // the right end of the speed slider
   const pixelsPerSecond = (speed) => (speed >= AT_ONCE ? 1e9 : 2 * 1000 ** (speed / AT_ONCE));
@@ -266,11 +266,12 @@
 
   const START = {
     given: NOTHING, // 0 or 1 where the reader decides, -1 where the network does
+    aside: null, // what was given before an order came that cannot be given it: {given, cut}
     t: 0, // how many pixels are on the paper, in the order of drawing
     mode: "rows",
     temperature: 1,
-    speed: 70,
-    tool: "ink",
+    speed: calm.matches ? AT_ONCE : 70, // who wants calm sees no motion that was not asked for
+    tool: "look",
     seed: 13, // a good one to begin with
     nextSeed: 13,
     draft: null, // the text of a seed that the reader is typing
@@ -297,7 +298,82 @@
 
   function update(view, changes) {
     view.state = changed(view.state, changes);
+    view.trail?.follow();
     render(view.state, view);
+  }
+
+  /** Something the reader does: it can be undone. */
+  function act(view, action) {
+    if (view.trail) view.trail.step(action);
+    else action();
+    render(view.state, view);
+  }
+
+  // ---- a state as an address ---------------------------------------------------------------------------------------
+
+  const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZa";
+
+  /** Three pixels to a letter: each is unknown, no ink or ink. */
+  function packed(given) {
+    const letters = made.range(Math.ceil(D / 3)).map((k) => {
+      const [a, b, c] = [0, 1, 2].map((n) => (given[3 * k + n] ?? -1) + 1);
+      return LETTERS[9 * a + 3 * b + c];
+    });
+    return letters.join("");
+  }
+
+  function unpacked(text) {
+    const given = [...text].flatMap((letter) => {
+      const number = LETTERS.indexOf(letter);
+      return [Math.floor(number / 9), Math.floor(number / 3) % 3, number % 3].map((value) => value - 1);
+    });
+    return given.slice(0, D);
+  }
+
+  /** What a link must hold, so that it restores a state. */
+  function addressOf({ mode, seed, t, temperature, speed, tool, given }) {
+    const address = new URLSearchParams({ mode, seed, t, temperature, speed, tool });
+    if (knownCount(given)) address.set("given", packed(given));
+    return address.toString();
+  }
+
+  /** The changes that an address asks for; of what it does not hold, or holds wrongly, the beginning. */
+  function changesOf(text) {
+    const address = new URLSearchParams(text);
+    const number = (name, least, most) => {
+      const value = Number(address.get(name) || NaN);
+      return value >= least && value <= most ? value : START[name];
+    };
+    const option = (name, options) => (Object.hasOwn(options, address.get(name)) ? address.get(name) : START[name]);
+    const seed = Math.floor(number("seed", 0, 999999));
+    const mode = option("mode", MODES);
+    const drawn = address.get("given") ?? "";
+    const given = /^[A-Za]{262}$/.test(drawn) ? unpacked(drawn) : NOTHING;
+    return {
+      mode,
+      seed,
+      nextSeed: address.has("seed") ? seed + 1 : START.nextSeed,
+      t: Math.floor(number("t", 0, D)),
+      temperature: number("temperature", 0.5, 1.5),
+      speed: number("speed", 0, AT_ONCE),
+      tool: option("tool", TOOLS),
+      given: isAnyOrder({ mode }) ? given : prefix(given),
+      aside: null,
+      draft: null,
+      playing: false,
+      message: "",
+    };
+  }
+
+  /** Show the state of an address. */
+  function restore(view, text) {
+    const { t, ...changes } = changesOf(text);
+    update(view, { ...changes, t: networkOf(changes) ? t : 0 });
+    if (t === 0 && knownCount(changes.given) === 0) return;
+    withNetwork(view, () => {
+      update(view, { t });
+      if (view.state.t === D) sayResult(view);
+    });
   }
 
   /** The random numbers of a seed: one per pixel, and a random order. */
@@ -353,13 +429,24 @@
     });
   }
 
+  /** What the network for one order can be given: the first pixels, up to a gap. */
+  function prefix(given) {
+    const gap = given.indexOf(-1);
+    return gap < 0 ? given : [...given].fill(-1, gap);
+  }
+
+  /** What is given when another order is chosen. What one order must put aside is there again in the next. */
+  function givenIn(mode, { given, aside }) {
+    const all = aside?.cut.every((value, i) => value === given[i]) ? aside.given : given;
+    if (isAnyOrder({ mode })) return { given: all, aside: null };
+    const cut = prefix(all);
+    return { given: cut, aside: cut.every((value, i) => value === all[i]) ? null : { given: all, cut } };
+  }
+
   function changeMode(view, mode) {
     const { state } = view;
     const goOn = networkOf(state) && state.t > 0 && knownCount(state.given) === 0;
-    const gap = state.given.indexOf(-1);
-    // The network for one order can be given the first pixels only.
-    const cut = gap >= 0 && !isAnyOrder({ mode });
-    update(view, { mode, given: cut ? [...state.given].fill(-1, gap) : state.given, t: 0 });
+    update(view, { mode, ...givenIn(mode, state), t: 0 });
     withNetwork(view, () => {
       if (goOn) play(view);
     });
@@ -376,7 +463,7 @@
     if (!networkOf(view.state)) return withNetwork(view, () => play(view));
     if (view.state.t === D) update(view, { t: 0 });
     if (view.state.t === D) return sayNothingIsMissing(view);
-    if (calm.matches || view.state.speed >= AT_ONCE) {
+    if (view.state.speed >= AT_ONCE) {
       update(view, { t: D });
       return sayResult(view);
     }
@@ -401,6 +488,10 @@
 
   function pause(view) {
     if (view.state.playing) update(view, { playing: false, message: "Paused." });
+  }
+
+  function clear(view) {
+    update(view, { given: NOTHING, aside: null, t: 0, playing: false, message: "The paper is empty." });
   }
 
   function goTo(view, t) {
@@ -455,17 +546,23 @@
   function give(view, given, more = {}) {
     const hint = () => {
       const rest = knownCount(view.state.given) === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
-      update(view, { message: `Blue is given. ${rest}` });
+      const rows = isAnyOrder(view.state) ? "" : " In this order whole rows are given, from the top.";
+      update(view, { message: `Blue is given.${rows} ${rest}` });
     };
     update(view, { ...more, given, t: 0, playing: false });
     hint();
     withNetwork(view, hint);
   }
 
+  /** Give the first rows of what was on the paper before rows were given; rows that it lacks cannot be. */
   function keepRows(view, count) {
-    const given = adopted(view).fill(-1, count * SIDE);
-    fillRows(given, count);
-    give(view, given);
+    const goesOn = view.cut?.given === view.state.given;
+    const paper = goesOn ? view.cut.paper : adopted(view);
+    const gap = paper.indexOf(-1);
+    const most = gap < 0 ? SIDE : Math.floor(gap / SIDE);
+    view.cut = { paper, given: [...paper].fill(-1, Math.min(count, most) * SIDE) };
+    give(view, view.cut.given);
+    if (count > most) update(view, { message: `Whole rows on the paper: ${most}. Draw more, then give them.` });
   }
 
   function eraseWhere(view, hidden) {
@@ -491,10 +588,13 @@
     }
   }
 
+  /** The cell under the pointer, or null beside the paper. */
   function cellAt(paper, event) {
     const box = paper.getBoundingClientRect();
-    const clip = (v) => Math.min(SIDE - 1, Math.max(0, Math.floor(v * SIDE)));
-    return clip((event.clientY - box.top) / box.height) * SIDE + clip((event.clientX - box.left) / box.width);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * SIDE);
+    const column = Math.floor(((event.clientX - box.left) / box.width) * SIDE);
+    const isOn = row >= 0 && row < SIDE && column >= 0 && column < SIDE;
+    return isOn ? row * SIDE + column : null;
   }
 
   /** The cells from one to another, the first left out: all of them, also when the pointer is fast. */
@@ -507,22 +607,27 @@
     });
   }
 
+  /** Paint while the pointer is pressed on the paper, if the reader has chosen a tool to paint with. */
   function listenToPointer(view, paper) {
-    let stroke = null; // the cell under the pointer while it is pressed
-    const paint = (cells, given) => {
-      stroke = cells.at(-1);
-      for (const cell of cells) touch(given, cell, view.state.tool === "erase" ? 3 : 2, view.state);
-      give(view, given, { cursor: stroke });
+    let stroke = null; // {cell, given}: the last cell, null beside the paper, and what the stroke makes
+    const paint = (cells) => {
+      for (const cell of cells) touch(stroke.given, cell, view.state.tool === "erase" ? 3 : 2, view.state);
+      give(view, [...stroke.given], { cursor: cells.at(-1) });
     };
     paper.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      const cell = cellAt(paper, event);
+      if (event.button !== 0 || view.state.tool === "look" || cell === null) return;
       paper.setPointerCapture(event.pointerId);
-      paint([cellAt(paper, event)], adopted(view));
+      stroke = { cell, given: adopted(view) };
+      act(view, () => paint([cell]));
     });
     paper.addEventListener("pointermove", (event) => {
       if (stroke === null) return;
-      const cells = cellsBetween(stroke, cellAt(paper, event));
-      if (cells.length) paint(cells, [...view.state.given]);
+      const cell = cellAt(paper, event);
+      const from = stroke.cell;
+      stroke.cell = cell;
+      if (cell === null || cell === from) return;
+      paint(from === null ? [cell] : cellsBetween(from, cell));
     });
     const lift = () => {
       stroke = null;
@@ -537,7 +642,7 @@
     paper.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
       if (event.key in ARROWS) update(view, { cursor: moved(view.state.cursor, ...ARROWS[event.key]) });
-      else if (event.key === " ") pressSpace(view);
+      else if (event.key === " ") act(view, () => pressSpace(view));
       else return;
       event.preventDefault();
       const { cursor, given } = view.state;
@@ -553,6 +658,7 @@
 
   function pressSpace(view) {
     const { cursor, tool } = view.state;
+    if (tool === "look") return update(view, { message: "Choose ink, no ink or erase to paint." });
     const given = adopted(view);
     if (tool === "ink" && given[cursor] === 1) given[cursor] = 0; // the ink tool toggles
     else touch(given, cursor, 1, view.state);
@@ -646,7 +752,7 @@
     if (!starters.childElementCount) {
       const small = () => element("canvas", { width: SIDE * 2, height: SIDE * 2 });
       const start = (digit, k) =>
-        button("", () => startFrom(view, digit), { "aria-label": `drawing ${k + 1}` }, small());
+        button("", () => act(view, () => startFrom(view, digit)), { "aria-label": `drawing ${k + 1}` }, small());
       starters.append(element("span", {}, "Start from"), ...network.starters.map(start));
     }
     const { ink, paper: white } = view.colours;
@@ -666,9 +772,12 @@
   }
 
   function tossed({ variable, value, known, p }, uniforms) {
-    const drawn = `u = ${uniforms[variable].toFixed(2)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
+    const u = uniforms[variable];
+    // as many digits as it takes to see which is the smaller
+    const digits = [2, 3, 4, 5, 6, 7].find((n) => known || p.toFixed(n) !== u.toFixed(n)) ?? 8;
+    const drawn = `u = ${u.toFixed(digits)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
     const verdict = known ? `given: ${value ? "ink" : "no ink"}` : drawn;
-    return `${place(variable)}: p = ${p.toFixed(2)}, ${verdict}`;
+    return `${place(variable)}: p = ${p.toFixed(digits)}, ${verdict}`;
   }
 
   function renderNumbers(state, view) {
@@ -689,6 +798,9 @@
     const isOpen = isAnyOrder(state);
     put(parts.play, "textContent", state.playing ? "Pause" : "Play");
     parts.complete.disabled = known === 0;
+    parts.undo.disabled = !view.trail?.canUndo();
+    parts.redo.disabled = !view.trail?.canRedo();
+    parts.paper.classList.toggle("paints", state.tool !== "look");
     for (const [name, radio] of Object.entries(parts.tools)) radio.checked = name === state.tool;
     put(parts.rows, "value", known === D ? SIDE : Math.floor(state.given.indexOf(-1) / SIDE));
     put(parts.rowsText, "textContent", parts.rows.value);
@@ -816,12 +928,21 @@
 
   function playback(view) {
     const draw = () => {
-      update(view, { given: NOTHING, t: 0 });
+      update(view, { given: NOTHING, aside: null, t: 0 });
       complete(view);
     };
+    const reset = () => {
+      const { speed, tool } = view.state;
+      update(view, { ...START, speed, tool });
+    };
     return {
-      draw: button("Draw a digit", draw, { className: "primary" }),
-      complete: button("Complete", () => complete(view), { title: "keep what is given, draw the rest" }),
+      draw: button("Draw a digit", () => act(view, draw), { className: "primary" }),
+      complete: button("Complete", () => act(view, () => complete(view)), {
+        title: "keep what is given, draw the rest",
+      }),
+      undo: button("Undo", () => view.trail?.undo(), { title: "Ctrl+Z" }),
+      redo: button("Redo", () => view.trail?.redo(), { title: "Ctrl+Shift+Z" }),
+      reset: button("Reset", () => act(view, reset), { title: "as it was in the beginning" }),
       play: button("Play", () => (view.state.playing ? pause(view) : play(view))),
       step: button("Step", () => goTo(view, view.state.t + 1)),
       again: button("Again", () => again(view), { title: "the same seed once more" }),
@@ -832,12 +953,14 @@
 
   function settings(view) {
     const modes = Object.entries(MODES).map(([value, { label }]) => element("option", { value }, label));
-    const setSeed = ({ target }) => {
-      update(view, { seed: Math.max(0, Math.floor(target.valueAsNumber || 0)), draft: null, t: 0 });
-      again(view);
-    };
+    const setSeed = ({ target }) =>
+      act(view, () => {
+        const seed = Math.min(999999, Math.max(0, Math.floor(target.valueAsNumber || 0)));
+        update(view, { seed, draft: null, t: 0 });
+        again(view);
+      });
     return {
-      order: element("select", { onchange: ({ target }) => changeMode(view, target.value) }, ...modes),
+      order: element("select", { onchange: ({ target }) => act(view, () => changeMode(view, target.value)) }, ...modes),
       seed: element("input", {
         type: "number",
         min: 0,
@@ -854,9 +977,24 @@
     };
   }
 
+  /** What the slider does until it is let go is undone together. */
+  function rowsSlider(view) {
+    let isHeld = false;
+    const rows = slider(0, SIDE, 1, (count) => {
+      if (isHeld) keepRows(view, count);
+      else act(view, () => keepRows(view, count));
+      isHeld = true;
+    });
+    rows.addEventListener("change", () => {
+      isHeld = false;
+      update(view, {}); // it goes back to what is given
+    });
+    return rows;
+  }
+
   /** What the reader draws and erases with. */
   function hand(view) {
-    const rows = slider(0, SIDE, 1, (count) => keepRows(view, count));
+    const rows = rowsSlider(view);
     const rowsText = number();
     const radio = (name) =>
       element("input", {
@@ -866,11 +1004,11 @@
         onchange: () => update(view, { tool: name }),
       });
     const scattered = uniformNumbers(D, generator(0));
-    const erase = (text, hidden) => button(text, () => eraseWhere(view, hidden));
+    const erase = (text, hidden) => button(text, () => act(view, () => eraseWhere(view, hidden)));
     const isMiddle = (v) => v >= 8 && v < 20;
     return {
       tools: Object.fromEntries(Object.keys(TOOLS).map((name) => [name, radio(name)])),
-      clear: button("Clear", () => update(view, { given: NOTHING, t: 0, message: "The paper is empty." })),
+      clear: button("Clear", () => act(view, () => clear(view))),
       rows,
       rowsText,
       rowsControl: field("Rows given", rowsText, rows),
@@ -908,6 +1046,7 @@
       "section",
       { className: "live-made", "aria-label": "Live MADE" },
       div("bar", parts.draw, parts.complete, group("Playback", parts.play, parts.step, parts.again)),
+      group("Back and forth", parts.undo, parts.redo, parts.reset),
       parts.status,
       parts.whereabouts,
       div(
@@ -934,6 +1073,9 @@
 
   function mount(paragraph) {
     const view = { id: `live-made${mounts++}`, state: START };
+    if (made.isPageOf(paragraph)) {
+      view.trail = made.trail({ write: () => addressOf(view.state), restore: (text) => restore(view, text) });
+    }
     view.parts = partsOf(view);
     view.widget = widgetOf(view.parts);
     listenToPointer(view, view.parts.paper);
@@ -945,6 +1087,11 @@
     };
     new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     repaint();
+    if (view.trail) {
+      made.listenToUndo(view.trail);
+      view.trail.begin();
+      if (view.trail.address()) restore(view, view.trail.address());
+    }
     return view;
   }
 
@@ -960,6 +1107,8 @@
     uniformNumbers,
     mount,
     update,
+    addressOf,
+    changesOf,
   };
 
   made.replacePicture("live_made", mount);

@@ -113,6 +113,65 @@
     }
   }
 
+  /** Whether a linked picture stands on the very page that it leads to: there, the address belongs to what replaces it. */
+  const isPageOf = (paragraph) => paragraph.querySelector("a")?.pathname === location.pathname;
+
+  /** A trail of states that the reader can go back to. Each is an entry of the browser's history, and its address says
+      it whole: `write()` is the text behind the #, `restore(text)` shows it. So Back is undo, and a link is a state. */
+  function trail({ write, restore }) {
+    const place = () => history.state?.place ?? 0;
+    const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
+    let furthest = place();
+    let timer = null;
+    let shown = null; // the state that the reader found: it needs no address
+    const stop = () => {
+      clearTimeout(timer);
+      timer = null;
+    };
+    const flush = () => {
+      if (timer !== null && write() !== shown) history.replaceState({ place: place() }, "", `#${write()}`);
+      stop();
+    };
+    if (!history.state) history.replaceState({ place: 0 }, "");
+    addEventListener("popstate", ({ state }) => {
+      stop();
+      if (state || address()) restore(address());
+    });
+    return {
+      address,
+      begin: () => (shown = write()),
+      /** The state has changed by itself, or by little: the newest entry follows it. */
+      follow() {
+        stop();
+        timer = setTimeout(flush, 300);
+      },
+      /** The reader did something: what was before stays an entry of its own. */
+      step(action) {
+        flush();
+        action();
+        stop();
+        shown = null;
+        furthest = place() + 1;
+        history.pushState({ place: furthest }, "", `#${write()}`);
+      },
+      undo: () => place() > 0 && history.back(),
+      redo: () => place() < furthest && history.forward(),
+      canUndo: () => place() > 0,
+      canRedo: () => place() < furthest,
+    };
+  }
+
+  /** Ctrl+Z and Ctrl+Shift+Z, but not while the reader is typing. */
+  function listenToUndo({ undo, redo }) {
+    document.addEventListener("keydown", (event) => {
+      const isTyping = event.target.matches("input:not([type=range], [type=radio], [type=checkbox])");
+      if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || isTyping) return;
+      event.preventDefault();
+      if (event.shiftKey) redo();
+      else undo();
+    });
+  }
+
   window.made = {
     range,
     naturalOrder,
@@ -127,6 +186,9 @@
     coverage,
     generator,
     calm,
+    trail,
+    listenToUndo,
+    isPageOf,
     replacePicture,
   };
 }

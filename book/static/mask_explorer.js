@@ -55,7 +55,7 @@
     layers: 2,
     widths: [6, 6, 6], // also of layers that are not there now
     orderKind: "typed",
-    typed: [3, 0, 4, 1, 2], // the reader's own order
+    typed: [3, 0, 4, 1, 2, 5, 6, 7], // the reader's own order, also of variables that are not there now
     degrees: "even",
     seed: 0,
     direct: false,
@@ -72,9 +72,7 @@
   /** What becomes of the state when a control of this name takes a value; the others set what they are named after. */
   const CHANGES = {
     D(state, text) {
-      const D = whole(text, LIMITS.D);
-      const kept = state.typed.filter((variable) => variable < D); // new variables come last
-      return { D, typed: [...kept, ...range(D).filter((variable) => !kept.includes(variable))] };
+      return { D: whole(text, LIMITS.D) };
     },
     layers(state, text) {
       const layers = Number(text);
@@ -85,11 +83,11 @@
       return { widths: state.widths.map((width, l) => (l === layer ? whole(text, LIMITS.width) : width)) };
     },
     orderKind(state, orderKind) {
-      return { orderKind, typed: orderKind === "typed" ? orderOf(state) : state.typed };
+      return { orderKind, typed: orderKind === "typed" ? completed(orderOf(state), state) : state.typed };
     },
     typed(state, text) {
       const { order } = parseOrder(text, state.D);
-      return order ? { orderKind: "typed", typed: order } : {};
+      return order ? { orderKind: "typed", typed: completed(order, state) } : {};
     },
     seed(state, text) {
       return text === "" ? {} : { seed: whole(text, LIMITS.seed) };
@@ -105,6 +103,9 @@
     const unit = Math.min(next.chosen.unit, sizes(next)[next.chosen.level] - 1);
     return { ...next, chosen: { ...next.chosen, unit } };
   }
+
+  /** An order of the variables that are there, and after it the others. */
+  const completed = (order, { typed }) => [...order, ...typed.filter((variable) => !order.includes(variable))];
 
   const drawnAgain = (state) => ({ ...state, seed: (state.seed + 1) % 10000, draft: null });
   const sizes = (state) => [state.D, ...state.widths.slice(0, state.layers), state.D];
@@ -124,6 +125,49 @@
     return { order };
   }
 
+  /** What a link must hold, so that it restores a state. */
+  function addressOf(state) {
+    const address = new URLSearchParams();
+    for (const name of ["D", "seed", ...Object.keys(OPTIONS)]) address.set(name, state[name]);
+    address.set("widths", state.widths.join("."));
+    address.set("typed", state.typed.join("."));
+    address.set("chosen", `${state.chosen.level}.${state.chosen.unit}`);
+    return address.toString();
+  }
+
+  const OPTIONS = {
+    layers: ["1", "2", "3"],
+    orderKind: ["natural", "reversed", "random", "typed"],
+    degrees: ["even", "random"],
+    direct: ["true", "false"],
+    rule: [">", ">="],
+    arrange: ["index", "degree"],
+  };
+
+  /** The state of an address; of what it does not hold, or holds wrongly, the beginning. */
+  function stateOf(text) {
+    const address = new URLSearchParams(text);
+    const state = { ...START };
+    for (const [name, options] of Object.entries(OPTIONS)) {
+      if (options.includes(address.get(name))) state[name] = address.get(name);
+    }
+    state.layers = Number(state.layers);
+    state.direct = String(state.direct) === "true";
+    for (const name of ["D", "seed"]) {
+      if (/^\d{1,4}$/.test(address.get(name) ?? "")) state[name] = whole(address.get(name), LIMITS[name]);
+    }
+    const numbers = (name) =>
+      (address.get(name) ?? "").split(".").map((part) => (/^\d+$/.test(part) ? Number(part) : -1));
+    if (parseOrder(numbers("typed").join(" "), LIMITS.D[1]).order) state.typed = numbers("typed");
+    const widths = numbers("widths");
+    if (widths.length === 3 && widths.every((n) => n === whole(n, LIMITS.width))) state.widths = widths;
+    const [level, unit] = numbers("chosen");
+    if (unit >= 0 && unit < sizes(state)[level]) state.chosen = { level, unit };
+    const { chosen } = state;
+    const top = Math.min(chosen.level, state.layers + 1);
+    return { ...state, chosen: { level: top, unit: Math.min(chosen.unit, sizes(state)[top] - 1) } };
+  }
+
   // ---- the network that follows from a state -----------------------------------------------------------------------
 
   /** Random numbers of a state: order, degrees and weights have streams of their own, so that none disturbs another. */
@@ -131,7 +175,7 @@
   const seedOf = (state, name) => state.seed * 3 + stream[name];
 
   function orderOf(state) {
-    if (state.orderKind === "typed") return state.typed;
+    if (state.orderKind === "typed") return state.typed.filter((variable) => variable < state.D);
     if (state.orderKind === "random") return randomOrder(state.D, generator(seedOf(state, "order")));
     return state.orderKind === "reversed" ? range(state.D).reverse() : range(state.D);
   }
@@ -538,6 +582,11 @@
         <input id="${id}-seed" class="mx-seed" type="number" min="0" max="9999" data-set="seed">
         <button type="button" class="mx-again">Draw again</button>
       </div>
+    </div>
+    <div class="mx-pair mx-back" role="group" aria-label="Back and forth">
+      <button type="button" class="mx-undo" title="Ctrl+Z">Undo</button>
+      <button type="button" class="mx-redo" title="Ctrl+Shift+Z">Redo</button>
+      <button type="button" class="mx-reset" title="as it was in the beginning">Reset</button>
     </div>`;
 
   const frameMarkup = (id) => `
@@ -618,6 +667,13 @@
     const error = state.draft?.name === "typed" && parseOrder(state.draft.text, state.D).error;
     view.find(".mx-error").textContent = error || "";
     view.find(".mx-typed").setAttribute("aria-invalid", Boolean(error));
+    const isRandom = state.orderKind === "random" || state.degrees === "random" || leaking(net).length > 0;
+    view.find(".mx-again").disabled = !isRandom;
+    view.find(".mx-again").title = isRandom
+      ? ""
+      : "Nothing you see is drawn at random: choose a random order or random degrees.";
+    view.find(".mx-undo").disabled = !view.trail?.canUndo();
+    view.find(".mx-redo").disabled = !view.trail?.canRedo();
   }
 
   function renderControl(control, value) {
@@ -737,13 +793,23 @@
     root.className = "mx";
     root.setAttribute("aria-label", "Mask explorer");
     root.innerHTML = frameMarkup(id);
+    const isOwnPage = made.isPageOf(paragraph);
     paragraph.replaceWith(root);
     const find = (selector) => root.querySelector(selector);
     const view = { id, root, find, svg: find(".mx-network"), box: find(".mx-box"), spots: [], animation: 0 };
+    if (isOwnPage) {
+      view.trail = made.trail({
+        write: () => addressOf(view.state),
+        restore: (text) => show(view, stateOf(text), true),
+      });
+      made.listenToUndo(view.trail);
+    }
+    find(".mx-back").hidden = !isOwnPage; // where the address is not the explorer's own, Reset would be all there is
     listenToControls(view);
     listenToPointer(view);
     listenToKeys(view);
-    show(view, START);
+    show(view, stateOf(view.trail?.address() ?? ""));
+    view.trail?.begin();
     new ResizeObserver(() => {
       if (Math.abs(view.box.clientWidth - 8 - view.plan.available) > 1) show(view, view.state);
     }).observe(view.box);
@@ -752,20 +818,35 @@
 
   function show(view, state, animated = false) {
     view.state = state;
+    view.trail?.follow();
     render(state, view, animated);
   }
 
+  /** Something the reader does: it can be undone. */
+  function act(view, state, animated = false) {
+    view.trail?.step(() => show(view, state, animated));
+    show(view, state, animated);
+  }
+
   function listenToControls(view) {
+    let holding = null; // the control that the reader has not let go of: all it does is undone together
     view.root.addEventListener("input", ({ target }) => {
       const { set } = target.dataset;
       const next = changed(view.state, set, target.type === "checkbox" ? target.checked : target.value);
-      show(view, next, set === "arrange" || set === "typed");
+      const animated = set === "arrange" || set === "typed";
+      if (holding === target) show(view, next, animated);
+      else act(view, next, animated);
+      holding = target;
     });
+    for (const end of ["change", "focusout"]) view.root.addEventListener(end, () => (holding = null));
     // A field left in a bad state goes back to what is drawn.
     view.root.addEventListener("focusout", ({ target }) => {
       if (target.matches(".mx-typed, .mx-seed")) show(view, { ...view.state, draft: null });
     });
-    view.find(".mx-again").addEventListener("click", () => show(view, drawnAgain(view.state), true));
+    view.find(".mx-again").addEventListener("click", () => act(view, drawnAgain(view.state), true));
+    view.find(".mx-undo").addEventListener("click", () => view.trail.undo());
+    view.find(".mx-redo").addEventListener("click", () => view.trail.redo());
+    view.find(".mx-reset").addEventListener("click", () => act(view, START, true));
   }
 
   /** The unit that an element stands for, or null. */
@@ -833,7 +914,7 @@
     };
   }
 
-  window.maskExplorer = { parseOrder, totalProbability, mount, show };
+  window.maskExplorer = { parseOrder, totalProbability, addressOf, stateOf, mount, show };
 
   made.replacePicture("mask_explorer", mount);
 }

@@ -4,8 +4,10 @@ Needs `make book` first, like test_browser.py.
 """
 
 import base64
+import itertools
 import json
 import re
+from unittest.mock import ANY
 
 import chapters
 import live_weights
@@ -253,6 +255,10 @@ def fill_speed(page, value):
     page.get_by_label(re.compile("^Speed")).fill(str(value))
 
 
+def choose(page, tool):
+    page.get_by_role("radio", name=tool, exact=True).check(force=True)
+
+
 def finish(page):
     page.wait_for_function("() => /^Finished/.test(document.querySelector('.live-made .status').textContent)")
     return page.locator(f"{LIVE} .status").inner_text()
@@ -382,6 +388,7 @@ def test_another_network_gets_the_same_numbers(page):
 @in_browser
 def test_painting_with_the_pointer_gives_rows_to_the_network(page):
     paper = page.locator("canvas.paper")
+    choose(page, "ink")
     paper.scroll_into_view_if_needed()
     box = paper.bounding_box()
     at = lambda row, column: (
@@ -479,6 +486,7 @@ def test_the_page_follows_from_the_state(page):
         lambda: press("drawing 2"),
         lambda: press("nine in ten"),
         lambda: pixel.fill("300"),
+        lambda: first.get_by_role("radio", name="ink", exact=True).check(force=True),
         lambda: first.locator("canvas.paper").click(position={"x": 40, "y": 60}),
         lambda: page.keyboard.press("ArrowDown"),
         lambda: page.keyboard.press("Space"),
@@ -490,18 +498,256 @@ def test_the_page_follows_from_the_state(page):
         one, other = page.evaluate(COPY)
         assert one == other
         seen.add(one)
-    assert len(seen) == 18
+    assert len(seen) == 19
 
 
 @in_browser
-def test_reduced_motion_jumps_to_the_end(browser, base):
+def test_reduced_motion_is_calm_until_motion_is_asked_for(browser, base):
     page = browser.new_page(reduced_motion="reduce")
     page.goto(f"{base['file']}/{PAGE}")
     page.evaluate("liveMade.load('pixelcnn')")
+    assert page.get_by_label(re.compile("^Speed")).input_value() == "100"
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '0'")
     assert page.get_by_label(re.compile("^Pixel")).input_value() == "784"
+    fill_speed(page, 30)
+    page.get_by_role("button", name="Again").click()
+    page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '784'")
+    assert page.get_by_role("button", name="Pause").is_visible()
     page.close()
+
+
+# ---- nothing is lost without a way back ----------------------------------------------------------------------------
+
+HASH = "() => new URLSearchParams(location.hash.slice(1)).toString()"
+
+
+def settle(page, address):
+    """Wait until the address says this."""
+    page.wait_for_function("wanted => new URLSearchParams(location.hash.slice(1)).toString() === wanted", arg=address)
+
+
+def slide(page, label, *values):
+    """Drag a slider: an input for each value, and one change when it is let go."""
+    page.get_by_label(re.compile(f"^{label}")).evaluate(
+        """(slider, values) => {
+          for (const value of values) {
+            slider.value = value
+            slider.dispatchEvent(new Event('input', {bubbles: true}))
+          }
+          slider.dispatchEvent(new Event('change', {bubbles: true}))
+        }""",
+        list(values),
+    )
+
+
+def paint(page, *cells):
+    """A stroke with the chosen tool, from cell to cell: (row, column)."""
+    box = page.locator("canvas.paper").bounding_box()
+    at = lambda row, column: (
+        box["x"] + (column + 0.5) * box["width"] / 28,
+        box["y"] + (row + 0.5) * box["height"] / 28,
+    )
+    page.mouse.move(*at(*cells[0]))
+    page.mouse.down()
+    for cell in cells[1:]:
+        page.mouse.move(*at(*cell))
+    page.mouse.up()
+
+
+@in_browser
+def test_what_the_reader_does_can_be_undone_and_done_again(page):
+    page.evaluate("Promise.all(['pixelcnn', 'natural', 'any_order'].map(liveMade.load))")
+    page.locator("canvas.paper").scroll_into_view_if_needed()
+    fill_speed(page, 100)
+    choose(page, "ink")
+    page.wait_for_timeout(400)  # the first entry has followed
+    press = lambda name: page.get_by_role("button", name=name).click()
+    addresses = [page.evaluate(HASH)]
+    for act in (
+        lambda: press("Draw a digit"),
+        lambda: slide(page, "Rows given", *range(20)),
+        lambda: press("Complete"),
+        lambda: page.locator(f"{LIVE} select").select_option("random"),
+        lambda: press("upper half"),
+        lambda: page.locator(f"{LIVE} select").select_option("rows"),
+        lambda: paint(page, (3, 3), (8, 8), (8, 20)),
+        lambda: press("Draw a digit"),
+        lambda: press("drawing 2"),
+        lambda: press("Clear"),
+        lambda: press("Reset"),
+    ):
+        act()
+        page.wait_for_timeout(400)
+        addresses.append(page.evaluate(HASH))
+    assert [a for a, b in itertools.pairwise(addresses) if a == b] == []
+    for address in reversed(addresses[:-1]):
+        assert page.get_by_role("button", name="Undo").is_enabled()
+        page.keyboard.press("Control+z") if len(address) % 2 else press("Undo")
+        settle(page, address)
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    for k, address in enumerate(addresses[1:]):
+        page.keyboard.press("Control+Shift+Z") if k % 2 else page.go_forward()
+        settle(page, address)
+    assert page.get_by_role("button", name="Redo").is_disabled()
+
+
+PICTURES = "() => [...document.querySelectorAll('.live-made canvas')].map(canvas => canvas.toDataURL())"
+
+
+@in_browser
+@pytest.mark.parametrize("mode", ["rows", "made", "random", "anyRows"])
+def test_a_link_shows_what_was_shown(mode, page, browser):
+    page.locator(f"{LIVE} select").select_option(mode)
+    fill_speed(page, 100)
+    page.get_by_label(re.compile("^Temperature")).fill("0.9")
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    if mode in ("rows", "made"):
+        slide(page, "Rows given", 9)
+    else:
+        page.get_by_role("button", name="middle").click()
+    page.get_by_role("button", name="Complete").click()
+    slide(page, "Pixel", 600)
+    page.wait_for_timeout(400)
+    other = browser.new_page(viewport=page.viewport_size)
+    other.goto(page.url)
+    other.wait_for_function("() => /^600 of/.test(document.querySelectorAll('.live-made .value')[0].textContent)")
+    assert other.evaluate(PICTURES) == page.evaluate(PICTURES)
+    assert other.locator("select").first.input_value() == mode
+    other.close()
+
+
+@in_browser
+def test_a_wrong_address_is_the_beginning(page):
+    beginning = page.evaluate("() => liveMade.changesOf('')")
+    for text in (
+        "mode=x&seed=-1&t=1e9&temperature=hot&speed=&tool=fire&given=A",
+        "given=" + "A" * 261 + "z",
+        "seed=NaN",
+    ):
+        assert page.evaluate("text => liveMade.changesOf(text)", text) == {**beginning, "nextSeed": ANY}
+    gap = "a" + "A" * 100 + "a" * 161  # no order of rows can be given what follows a gap
+    given = page.evaluate("text => liveMade.changesOf(text).given", f"mode=made&given={gap}")
+    assert given == [1] * 3 + [-1] * 781
+
+
+@in_browser
+def test_an_anchor_of_the_page_is_no_state(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    message = finish(page)
+    page.evaluate("location.hash = 'things-to-try'")
+    page.wait_for_timeout(300)
+    assert page.locator(f"{LIVE} .status").inner_text() == message
+
+
+@in_browser
+def test_clear_stops_the_drawing(page):
+    page.evaluate("liveMade.load('pixelcnn')")
+    fill_speed(page, 40)
+    page.get_by_role("button", name="Draw a digit").click()
+    page.wait_for_function("() => +document.querySelector('.live-made .field input').value > 3")
+    page.get_by_role("button", name="Clear").click()
+    page.evaluate("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    assert page.get_by_label(re.compile("^Pixel")).input_value() == "0"
+    assert page.get_by_role("button", name="Play").is_visible()
+
+
+@in_browser
+def test_rows_that_are_given_are_those_that_were_drawn(page):
+    """Dragged slowly from 0, the slider cuts the digit anew each time; rows that are not there cannot be given."""
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    digit = page.evaluate(PICTURES)[0]
+    slide(page, "Rows given", *range(15))
+    slide(page, "Rows given", 16)  # taken up again
+    choose(page, "erase")
+    slide(page, "Rows given", 28)
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("first => document.querySelector('canvas.paper').toDataURL() === first", arg=digit)
+    page.get_by_role("button", name="Clear").click()
+    slide(page, "Rows given", 14)
+    assert page.locator(f"{LIVE} .status").inner_text().startswith("Whole rows on the paper: 0.")
+    assert page.get_by_label(re.compile("^Rows given")).input_value() == "0"
+
+
+@in_browser
+def test_what_one_order_cannot_be_given_comes_back_in_another(page):
+    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(liveMade.load))")
+    order = page.locator(f"{LIVE} select")
+    order.select_option("random")
+    page.get_by_role("button", name="drawing 3").click()
+    page.get_by_role("button", name="middle").click()
+    given = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('given')")
+    order.select_option("rows")
+    assert page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('given')") != given
+    order.select_option("random")
+    assert page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('given')") == given
+
+
+@in_browser
+def test_beside_the_paper_nothing_is_painted(page):
+    page.locator("canvas.paper").scroll_into_view_if_needed()
+    choose(page, "ink")
+    paint(page, (5, 20), (5, 26), (5, 40), (20, 40))
+    page.wait_for_timeout(400)
+    known = page.evaluate("() => liveMade.changesOf(location.hash.slice(1)).given.filter(v => v >= 0).length")
+    assert known == 7 * 28  # the rows of the stroke, none below
+
+
+@in_browser
+@pytest.mark.parametrize("tool", ["look", "ink"])
+def test_a_finger_scrolls_unless_it_is_to_paint(tool, browser, base):
+    context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{base['file']}/{PAGE}#mode=rows&tool={tool}")
+    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("document.querySelector('canvas.paper').scrollIntoView({block: 'center'})")
+    before, box = page.evaluate("scrollY"), page.locator("canvas.paper").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8
+    session = context.new_cdp_session(page)
+    touch = lambda kind, *points: session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch("touchStart", {"x": x, "y": y})
+    for k in range(1, 16):
+        touch("touchMove", {"x": x, "y": y - 12 * k})
+    touch("touchEnd")
+    page.wait_for_timeout(500)
+    moved, painted = page.evaluate("scrollY") - before, "Blue is given" in page.locator(f"{LIVE} .status").inner_text()
+    assert (moved > 100, painted) == ((True, False) if tool == "look" else (False, True))
+    context.close()
+
+
+@in_browser
+def test_on_a_phone_the_paper_stays_in_view(page):
+    page.set_viewport_size(NARROW)
+    for control in ("^Pixel", "^Speed", "^Rows given"):
+        page.get_by_label(re.compile(control)).scroll_into_view_if_needed()
+        box = page.locator("canvas.paper").bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= NARROW["height"]
+
+
+@in_browser
+def test_numbers_that_look_equal_get_more_digits(page):
+    said = page.evaluate("""async () => {
+      await liveMade.load('pixelcnn')
+      const [widget] = document.querySelectorAll('.live-made'), texts = []
+      const pixel = [...widget.querySelectorAll('input[type=range]')][0]
+      for (let t = 1; t <= 784; t++) {
+        pixel.value = t
+        pixel.dispatchEvent(new Event('input', {bubbles: true}))
+        texts.push(widget.querySelector('.coin span').textContent)
+      }
+      return texts
+    }""")
+    for text in said:
+        p, u = map(float, re.search(r"p = ([\d.]+), u = ([\d.]+)", text).groups())
+        assert p != u, text
+        assert (u < p) == text.endswith(": ink"), text
 
 
 @in_browser

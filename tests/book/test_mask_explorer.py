@@ -251,7 +251,7 @@ def test_by_keyboard_alone(page):
     tab_to(".mx-typed")
     tab_to("[data-set=degrees]")
     tab_to("[data-set=seed]")
-    tab_to(".mx-again")
+    tab_to(".mx-reset")
     tab_to("[data-set=arrange]")
     tab_to("[data-set=rule]")
     tab_to("[data-set=direct]")
@@ -376,3 +376,123 @@ def test_the_page_follows_from_the_state(page):
         seen.add(one)
     assert len(seen) == 16
     page.emulate_media(reduced_motion="no-preference")
+
+
+# ---- nothing is lost without a way back ----------------------------------------------------------------------------
+
+HASH = "() => location.hash.slice(1)"
+LETTING_GO = "c => c.dispatchEvent(new Event('change', {bubbles: true}))"
+
+
+def test_fewer_variables_and_more_again_leave_the_order(page):
+    before = page.inner_html(".mx-matrices")
+    setting(page, "D", 2)
+    assert page.input_value(".mx-typed") == "0 1"
+    setting(page, "D", 5)
+    assert page.input_value(".mx-typed") == "3 0 4 1 2"
+    assert page.inner_html(".mx-matrices") == before
+
+
+def test_what_the_reader_does_can_be_undone_and_done_again(page):
+    page.wait_for_timeout(400)
+    addresses = [page.evaluate(HASH)]
+    for act in (
+        lambda: setting(page, "D", 7),
+        lambda: setting(page, "layers", 3),
+        lambda: setting(page, "rule", ">="),
+        lambda: setting(page, "degrees", "random"),
+        lambda: page.click(".mx-again"),
+        lambda: setting(page, "arrange", "degree"),
+        lambda: page.fill(".mx-typed", "6 5 4 3 2 1 0"),
+        lambda: page.click(".mx-reset"),
+    ):
+        act()
+        page.wait_for_timeout(400)
+        addresses.append(page.evaluate(HASH))
+    assert all(a != b for a, b in itertools.pairwise(addresses))
+    for k, address in enumerate(reversed(addresses[:-1])):
+        page.go_back() if k % 2 else page.click(".mx-undo")
+        page.wait_for_function("wanted => location.hash.slice(1) === wanted", arg=address)
+    assert page.is_disabled(".mx-undo")
+    for address in addresses[1:]:
+        page.click(".mx-redo")
+        page.wait_for_function("wanted => location.hash.slice(1) === wanted", arg=address)
+    assert page.is_disabled(".mx-redo")
+
+
+def test_what_a_slider_does_until_it_is_let_go_is_undone_together(page):
+    for D in (6, 7, 8):
+        setting(page, "D", D)
+    page.eval_on_selector("[data-set=D]", LETTING_GO)
+    setting(page, "D", 3)
+    for D in (8, 5):
+        page.click(".mx-undo")
+        page.wait_for_function("wanted => document.querySelector('[data-set=D]').value === wanted", arg=str(D))
+    assert page.is_disabled(".mx-undo")
+
+
+def test_a_link_shows_what_was_shown(page, browser):
+    setting(page, "D", 6)
+    setting(page, "layers", 3)
+    setting(page, "width1", 9)
+    setting(page, "rule", ">=")
+    setting(page, "degrees", "random")
+    page.click(".mx-again")
+    page.focus(".mx-unit[data-unit='2,3']")
+    page.wait_for_timeout(400)
+    other = browser.new_page(viewport=page.viewport_size)
+    other.goto(page.url)
+    other.wait_for_selector(".mx-unit")
+    for part in (".mx-matrices", ".mx-facts", ".mx-says"):
+        assert other.inner_html(part) == page.inner_html(part)
+    lights = "() => [...document.querySelectorAll('.mx-unit, .mx-edge')].map(e => e.getAttribute('class')).sort()"
+    assert other.evaluate(lights) == page.evaluate(lights)
+    other.close()
+
+
+def test_a_wrong_address_is_the_beginning(page):
+    beginning = page.evaluate("() => maskExplorer.stateOf('')")
+    for text in ("D=-1&seed=x&layers=9&rule=<&typed=0.0.1&widths=1.2&chosen=9.9&direct=no", "D=&chosen=&typed=8"):
+        assert page.evaluate("text => maskExplorer.stateOf(text)", text) == beginning
+
+
+def test_every_state_survives_its_address(page):
+    kept = page.evaluate("""() => {
+      const random = made.generator(5), pick = list => list[Math.floor(random() * list.length)]
+      return made.range(300).every(() => {
+        const [D, layers] = [2 + Math.floor(random() * 7), 1 + Math.floor(random() * 3)]
+        const state = {
+          D, layers, widths: made.range(3).map(() => 1 + Math.floor(random() * 12)),
+          orderKind: pick(["natural", "reversed", "random", "typed"]), typed: made.randomOrder(8, random),
+          degrees: pick(["even", "random"]), seed: Math.floor(random() * 10000), direct: random() < 0.5,
+          rule: pick([">", ">="]), arrange: pick(["index", "degree"]),
+          chosen: {level: pick([0, layers + 1]), unit: Math.floor(random() * D)}, hovered: null, draft: null,
+        }
+        const back = maskExplorer.stateOf(maskExplorer.addressOf(state))
+        return Object.keys(state).every(name => JSON.stringify(back[name]) === JSON.stringify(state[name]))
+      })
+    }""")
+    assert kept
+
+
+def test_nothing_to_draw_again_is_said(page):
+    assert page.is_disabled(".mx-again")
+    assert "Nothing you see is drawn at random" in page.get_attribute(".mx-again", "title")
+    for name, value in (
+        ("degrees", "random"),
+        ("degrees", "even"),
+        ("rule", ">="),
+        ("rule", ">"),
+        ("orderKind", "random"),
+    ):
+        setting(page, name, value)
+        assert page.is_enabled(".mx-again") == (value in ("random", ">="))
+
+
+def test_in_a_chapter_the_address_is_left_alone(visit, base):
+    page, complaints = visit(f"{base['file']}/{PAGES[1]}")
+    setting(page, "D", 7)
+    page.wait_for_timeout(400)
+    assert page.evaluate("() => location.hash") == ""
+    assert page.locator(".mx-back >> visible=true").count() == 0
+    assert not complaints, complaints
