@@ -546,8 +546,8 @@
   function give(view, given, more = {}) {
     const hint = () => {
       const rest = knownCount(view.state.given) === D ? "Nothing is missing." : "\u201cComplete\u201d draws the rest.";
-      const rows = isAnyOrder(view.state) ? "" : " In this order whole rows are given, from the top.";
-      update(view, { message: `Blue is given.${rows} ${rest}` });
+      const how = isAnyOrder(view.state) ? "Blue is given" : "Blue is given, in whole rows";
+      update(view, { message: `${how}. ${rest}` });
     };
     update(view, { ...more, given, t: 0, playing: false });
     hint();

@@ -543,6 +543,7 @@ def slide(page, label, *values):
 
 def paint(page, *cells):
     """A stroke with the chosen tool, from cell to cell: (row, column)."""
+    page.locator("canvas.paper").evaluate("paper => paper.scrollIntoView({block: 'center', behavior: 'instant'})")
     box = page.locator("canvas.paper").bounding_box()
     at = lambda row, column: (
         box["x"] + (column + 0.5) * box["width"] / 28,
@@ -608,11 +609,11 @@ def test_a_link_shows_what_was_shown(mode, page, browser):
     else:
         page.get_by_role("button", name="middle").click()
     page.get_by_role("button", name="Complete").click()
-    slide(page, "Pixel", 600)
+    slide(page, "Pixel", 700)
     page.wait_for_timeout(400)
     other = browser.new_page(viewport=page.viewport_size)
     other.goto(page.url)
-    other.wait_for_function("() => /^600 of/.test(document.querySelectorAll('.live-made .value')[0].textContent)")
+    other.wait_for_function("() => /^700 of/.test(document.querySelectorAll('.live-made .value')[0].textContent)")
     assert other.evaluate(PICTURES) == page.evaluate(PICTURES)
     assert other.locator("select").first.input_value() == mode
     other.close()
@@ -706,7 +707,7 @@ def test_a_finger_scrolls_unless_it_is_to_paint(tool, browser, base):
     page = context.new_page()
     page.goto(f"{base['file']}/{PAGE}#mode=rows&tool={tool}")
     page.evaluate("liveMade.load('pixelcnn')")
-    page.evaluate("document.querySelector('canvas.paper').scrollIntoView({block: 'center'})")
+    page.evaluate("document.querySelector('canvas.paper').scrollIntoView({block: 'center', behavior: 'instant'})")
     before, box = page.evaluate("scrollY"), page.locator("canvas.paper").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8
     session = context.new_cdp_session(page)

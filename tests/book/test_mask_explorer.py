@@ -445,7 +445,9 @@ def test_a_link_shows_what_was_shown(page, browser):
     other.wait_for_selector(".mx-unit")
     for part in (".mx-matrices", ".mx-facts", ".mx-says"):
         assert other.inner_html(part) == page.inner_html(part)
-    lights = "() => [...document.querySelectorAll('.mx-unit, .mx-edge')].map(e => e.getAttribute('class')).sort()"
+    lights = (
+        "() => [...document.querySelectorAll('.mx-unit, .mx-edge')].map(e => [...e.classList].sort().join(' ')).sort()"
+    )
     assert other.evaluate(lights) == page.evaluate(lights)
     other.close()
 
