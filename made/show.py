@@ -185,7 +185,10 @@ def table(columns: Sequence[object], rows: Iterable[Sequence[object]], caption: 
     for k, row in enumerate(texts):
         if len(row) != len(texts[0]):
             raise ValueError(f"rows[{k - 1}] has {len(row)} cells, columns has {len(texts[0])} titles")
-    styles = [' style="text-align: right"' if _numbers(column) else "" for column in zip(*texts[1:], strict=True)]
+    right = ' style="text-align: right"'
+    columns_of_text = enumerate(zip(*texts[1:], strict=True))
+    # The names of the rows stand at the left, whatever they are.
+    styles = [right if k and _numbers(column) else "" for k, column in columns_of_text]
     titles, *cells = texts
     styles = styles or [""] * len(titles)
     head = "".join(f'<th scope="col"{style}>{text}</th>' for text, style in zip(titles, styles, strict=True))
@@ -202,10 +205,12 @@ def _numbers(texts: Sequence[str]) -> bool:
     """Whether these cells are numbers: each begins with one, perhaps after a sign, or is empty or a dash.
 
     Example:
-        >>> _numbers(["1.5 ± 0.1", "-3", "–", ""]), _numbers(["2 x 500", "MADE"]), _numbers(["", "–"])
+        >>> _numbers(["1.5 ± 0.1", "-3", "–", "", "inf"]), _numbers(["2 x 500", "MADE"]), _numbers(["", "–"])
         (True, False, False)
     """
-    return all(re.match(r"([-+−~]?[\d.]|[-–]?$)", text) for text in texts) and any(re.search(r"\d", t) for t in texts)
+    return all(re.match(r"([-+−~]?(?:[\d.]|inf\b)|[-–]?$)", text) for text in texts) and any(
+        re.search(r"\d", t) for t in texts
+    )
 
 
 def digest(x: Tensor, digits: int = 2) -> str:

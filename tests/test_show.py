@@ -99,6 +99,13 @@ def test_table_sets_columns_of_numbers_to_the_right_and_only_these():
     assert show.table(["a"], []).data.count("<th") == 2  # thead and one title
 
 
+def test_names_of_rows_stand_at_the_left_and_infinity_is_a_number():
+    text = show.table(["units", "nats"], [[16, "inf"], [500, 17.3]]).data
+    assert '<th scope="col">units</th><th scope="col" style="text-align: right">nats</th>' in text
+    assert '<td style="text-align: right">inf</td>' in text
+    assert show.table(["a", "b"], []).data.count("<th ") == 2
+
+
 def test_table_names_a_row_of_another_length():
     with pytest.raises(ValueError, match=r"rows\[1\] has 1 cells, columns has 2 titles"):
         show.table(["a", "b"], [[1, 2], [3]])
