@@ -469,7 +469,7 @@
     const text = `<tspan font-style="italic">x</tspan><tspan class="mx-sub" dy="3">${unit}</tspan>`;
     const label = kind === "hidden" ? "" : `<text class="mx-name" y="${y}">${text}</text>`;
     const head = `role="button" tabindex="-1" data-unit="${level},${unit}" aria-label="${name}, degree ${degree}"`;
-    return `<g class="mx-unit" ${head}>
+    return `<g class="mx-unit mx-${kind}" ${head}>
         <circle class="mx-hit" r="${Math.max(radius + 5, LEAST_STEP / 2)}"/><circle class="mx-ring" r="${radius + 4}"/>
         <circle class="mx-disc" r="${radius}"/><text class="mx-degree">${degree}</text>${label}</g>`;
   }

@@ -11,7 +11,7 @@ from docutils import nodes
 
 KINDS = {"Eq": "equation", "Fi": "figure", "Ta": "table", "Ex": "exercise"}
 NAMED = re.compile(rf"\b(Eqs?\.|Equations?|Exercises?|Figures?|Tables?)\s+{NUMBERS}")
-START = re.compile(r"(Figure|Exercise) (\d+)\.(\d+)\b")
+START = re.compile(r"(Figure|Exercise) (\d+|A)\.(\d+)\b")
 CAPTION = re.compile(r'<table class="results">(?=\n<caption>Table (\d+)\.(\d+)\.)')
 PLAIN = (nodes.reference, nodes.literal, nodes.title, nodes.math, nodes.math_block, nodes.raw, nodes.literal_block)
 
