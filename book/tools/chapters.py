@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 PATHS = sorted(BOOK.glob("[0-9]*.ipynb"))
 APPENDICES = sorted(BOOK.glob("appendix_*.ipynb"))
-WORDS_PER_MINUTE = 200
+# The pace of careful readers new to it: fitted to how long the chapters took them, and within a quarter of each.
+WORDS_PER_MINUTE = 150
 # Minutes for what else a careful reader stops at: an equation, a visible line of code or output, a figure or table.
-PER_EQUATION, PER_LINE, PER_FIGURE = 0.5, 0.05, 0.5
+PER_EQUATION, PER_LINE, PER_FIGURE = 0.75, 0.07, 0.75
 
 FENCE = re.compile(r"^ *(`{3,}|~{3,})(.*?)$.*?^ *\1 *$", re.M | re.S)
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
@@ -141,9 +142,9 @@ def tables(cell):
 def reading_minutes(nb):
     """Minutes that all in view takes a careful reader: words, formulas, code, figures; without exercises' solutions.
 
-    >>> text = "word " * 400 + "\\n\\n$$x \\\\tag{1.1}$$ <details>" + "word " * 400 + "</details>"
+    >>> text = "word " * 300 + "\\n\\n$$x \\\\tag{1.1}$$ <details>" + "word " * 400 + "</details>"
     >>> reading_minutes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]))
-    2
+    3
     """
     text = FOLDED.sub("", prose(nb))
     shown = [cell for cell in code_cells(nb) if "solution" not in tags(cell)]

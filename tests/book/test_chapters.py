@@ -55,7 +55,7 @@ def good_chapter():
     """The smallest chapter 3 that fulfils the contract."""
     opening = (
         "# A chapter\n\n**You will be able to** read it.\n\n**You need** nothing.\n\n"
-        "**Reading time.** About 2 minutes.\n\n"
+        "**Reading time.** About 3 minutes.\n\n"
         "**Run time.** About 5 seconds and 0.3 GB of memory on two cores (measured)."
     )
     install = 'from importlib.util import find_spec\n\nif find_spec("made") is None:\n    %pip install made'
@@ -186,7 +186,7 @@ SPOILED = [
     (checks.headings_nest, replace("# A chapter", "A chapter")),
     (checks.opens_with_a_promise, replace("You will be able to", "You may")),
     (checks.opens_with_a_promise, replace("You need", "You want")),
-    (checks.opens_with_a_promise, replace("About 2 minutes", "About 7 minutes")),
+    (checks.opens_with_a_promise, replace("About 3 minutes", "About 7 minutes")),
     (checks.opens_with_a_promise, replace("**Reading time.**", "**Reading.**")),
     (checks.opens_with_a_promise, replace("About 5", "About")),
     (checks.opens_with_a_promise, replace("About 5", "About 65")),

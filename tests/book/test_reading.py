@@ -35,7 +35,7 @@ UNLINKED = r"""() => {
   while (walker.nextNode()) {
     const inside = walker.currentNode.parentElement
     const named = walker.currentNode.data.match(/\bEqs?\. \d+\.\d+/)
-    if (named && !inside.closest('a, code, pre, table, mjx-container, nav')) found.push(named[0])
+    if (named && !inside.closest('a, code, pre, table, summary, mjx-container, nav')) found.push(named[0])
   }
   return found
 }"""
