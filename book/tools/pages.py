@@ -99,10 +99,10 @@ def table(paths):
         seconds.append(chapters.run_time(text)[0])
         link = f"**[{number}. {chapters.title(text)}]({path.name})**"
         lines += [f"{link} *{question}* {answer} ({minutes[-1]} minutes to read, {seconds[-1]} seconds to run)", ""]
-    together = f"Together: about {round(sum(minutes) / 60, 1):g} hours to read and {round(sum(seconds) / 60)} minutes to"
-    together += f" run, on two cores. Running is measured. Reading is estimated: {WORDS_PER_MINUTE} words a minute, three"
-    together += " quarters of a minute for an equation, a figure or a table, four seconds for a line of code in view."
-    together += " Exercises come on top."
+    together = f"Together: about {round(sum(minutes) / 60, 1):g} hours to read and {round(sum(seconds) / 60)} minutes"
+    together += " to run, on two cores. Running is measured. Reading is estimated: "
+    together += f"{WORDS_PER_MINUTE} words a minute, three quarters of a minute for an equation, a figure or a table,"
+    together += " four seconds for a line of code in view. Exercises come on top."
     return "\n".join([*lines, together])
 
 
