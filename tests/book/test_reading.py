@@ -152,7 +152,8 @@ def test_a_caption_is_no_link_to_itself():
 
 
 PAGES = [f"{entry}.html" for entry in entries()]
-WIDE_TABLES = """() => [...document.querySelectorAll('article table')].filter(t => t.scrollWidth > t.clientWidth + 1)
+WIDE_TABLES = """() => [...document.querySelectorAll('article table')]
+  .filter(t => t.checkVisibility() && t.scrollWidth > t.clientWidth + 1)
   .map(t => t.innerText.slice(0, 60))"""
 
 
