@@ -50,10 +50,7 @@ def measure(config, folder, stage, width, degrees, lr, weight_decay, seed):
     split = made.data.load(config["data"])
     model = build(split.train.shape[1], width, degrees, seed)
     model.start(split.train)
-    options = {"lr": lr, "weight_decay": weight_decay, **config["training"]}
-    history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
-    found, final = run.trained(model, history, split, config["training"])
-    return found if stage == "search" else {**found, **final}
+    return run.fitted(stage, model, split, seed, config["training"], lr=lr, weight_decay=weight_decay)
 
 
 def jobs(config, runs):

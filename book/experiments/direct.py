@@ -43,10 +43,8 @@ def measure(config, folder, stage, hidden, direct, lr, dropout, weight_decay, se
     output_is_direct = not hidden  # without hidden units the output layer itself is the direct connection
     model = made.MADE(split.train.shape[1], hidden, direct=direct and not output_is_direct, dropout=dropout, seed=seed)
     limits = {key: config[key] for key in ("batch_size", "patience", "epochs")}
-    options = {"lr": lr, "weight_decay": weight_decay, **limits}
-    history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
-    found, final = run.trained(model, history, split, {"data": config["data"], **limits})
-    return found if stage == "search" else {**found, **final}
+    noted = {"data": config["data"]}
+    return run.fitted(stage, model, split, seed, limits, noted, lr=lr, weight_decay=weight_decay)
 
 
 def networks(config):

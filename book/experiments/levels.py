@@ -97,9 +97,7 @@ def measure(config, folder, stage, sees, says, lr, dropout, seed):
     model = made.MADE(64, config["hidden"], likelihood=kind, direct=False, dropout=dropout, seed=seed)
     model.start(split.train)
     limits = {key: config[key] for key in ("batch_size", "patience", "epochs")}
-    history = made.fit(model, split.train, split.valid, lr=lr, seed=seed, progress=False, **limits)
-    found, final = run.trained(model, history, split, {"hidden": config["hidden"], **limits})
-    return found if stage == "search" else {**found, **final}
+    return run.fitted(stage, model, split, seed, limits, {"hidden": config["hidden"]}, lr=lr)
 
 
 def jobs(config, runs):

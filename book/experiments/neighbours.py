@@ -62,10 +62,7 @@ def measure(config, folder, stage, direct, lr, dropout, weight_decay, seed):
     """Train and score one network."""
     split = made.data.load(config["data"])
     model = build(config, split.train.shape[1], direct, dropout, seed)
-    options = {"lr": lr, "weight_decay": weight_decay, **config["training"]}
-    history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **options)
-    found, final = run.trained(model, history, split, config["training"])
-    return found if stage == "search" else {**found, **final}
+    return run.fitted(stage, model, split, seed, config["training"], lr=lr, weight_decay=weight_decay)
 
 
 def jobs(config, runs):

@@ -246,6 +246,24 @@ def train_in_phases(
     return model, {**curves, "stopped": history.stopped}
 
 
+def fitted(
+    stage: str,
+    model: made.MADE,
+    split: made.data.Split,
+    seed: int,
+    training: dict,
+    noted: dict | None = None,
+    **chosen: float,
+) -> dict:
+    """Train a network by fixed and by chosen settings. Returns what its row says, which is less in a search.
+
+    The fixed settings, and what else is noted, are recorded; those that are chosen are fields of the run.
+    """
+    history = made.fit(model, split.train, split.valid, seed=seed, progress=False, **chosen, **training)
+    found, final = trained(model, history, split, {**(noted or {}), **training})
+    return found if stage == "search" else {**found, **final}
+
+
 def trained(model: made.MADE, history: made.History, split: made.data.Split, setting: dict) -> tuple[dict, dict]:
     """What a row says of a network that was trained; and what it adds where test rows count, not in a search."""
     with torch.no_grad():
