@@ -125,23 +125,29 @@ def base(built):
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def watched(browser, base):
-    """One browser tab and the list of complaints that it fills."""
+def watch(page, *allowed):
+    """The list of complaints that a tab fills; it may ask for addresses that begin as one of these."""
     complaints = []
-    page = browser.new_page()
 
     def guard(route):
         url = route.request.url
-        if url.startswith((*base.values(), "data:", "blob:")):
+        if url.startswith((*allowed, "data:", "blob:")):
             route.continue_()
         else:
-            complaints.append(f"asks another host: {url}")
+            complaints.append(f"asks for what is elsewhere: {url}")
             route.abort()
 
     page.route("**/*", guard)
     page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
     page.on("pageerror", lambda e: complaints.append(f"script error: {e}"))
+    return complaints
+
+
+@pytest.fixture(scope="module")
+def watched(browser, base):
+    """One browser tab and the list of complaints that it fills."""
+    page = browser.new_page()
+    complaints = watch(page, *base.values())
     page.on("response", lambda r: complaints.append(f"HTTP {r.status}: {r.url}") if r.status >= 400 else None)
     return page, complaints
 

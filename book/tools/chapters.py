@@ -115,6 +115,11 @@ def words(text):
     return len(re.findall(r"\w[\w'’.-]*", re.sub(r"<[^>]+>|\]\([^)]*\)", " ", plain)))
 
 
+# Tags that keep code, or what it shows, out of view.
+CODE_OUT_OF_VIEW = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
+OUTPUT_OUT_OF_VIEW = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
+
+
 def visible_lines(cell):
     """How many lines of a code cell, and of what it prints, a page shows without a click.
 
@@ -124,10 +129,10 @@ def visible_lines(cell):
     (3, 1)
     """
     hidden = set(tags(cell))
-    if hidden & {"hide-cell", "remove-cell", "solution"}:
+    if "solution" in hidden:
         return 0
-    code = 0 if hidden & {"hide-input", "remove-input"} else len(cell.source.splitlines())
-    if hidden & {"hide-output", "remove-output"}:
+    code = 0 if hidden & CODE_OUT_OF_VIEW else len(cell.source.splitlines())
+    if hidden & OUTPUT_OUT_OF_VIEW:
         return code
     printed = [o.text for o in cell.outputs if o.output_type == "stream" and "remove-stdout" not in hidden]
     listings = [o.data["text/markdown"] for o in cell.outputs if "text/markdown" in o.get("data", {})]

@@ -14,7 +14,7 @@ import made
 TARGET = BOOK / "static" / "preview.png"
 TITLE = "Masked autoencoders\nas probability distributions"
 SUBTITLE = "MADE explained from the ground up: a book to run, a package to use"
-INK, BLUE, ERASED, PAPER = "#1f2328", "#0072b2", "#e6ebf0", "#ffffff"
+INK, ERASED, PAPER = "#1f2328", "#e6ebf0", "#ffffff"
 
 
 def squares(axes, matrix, colours, gap=0.0):
@@ -34,13 +34,11 @@ def draw():
     masks = made.Connectivity.create(6, (6, 6)).masks()
     fig = plt.figure(figsize=(12, 6.3), dpi=100, facecolor=PAPER)
     fig.text(0.06, 0.83, TITLE, fontsize=41, weight="bold", color=INK, va="center", linespacing=1.25)
-    fig.text(
-        0.06, 0.645, "MADE explained from the ground up: a book to run, a package to use", fontsize=18.5, color=INK
-    )
+    fig.text(0.06, 0.645, SUBTITLE, fontsize=18.5, color=INK)
     for k, row in enumerate(digits):
         squares(fig.add_axes((0.055 + 0.126 * k, 0.06, 0.12, 0.5)), row.reshape(28, 28), (PAPER, INK))
     for k, mask in enumerate(masks):
-        squares(fig.add_axes((0.59 + 0.121 * k, 0.06, 0.108, 0.5)), mask, (ERASED, BLUE), gap=0.14)
+        squares(fig.add_axes((0.59 + 0.121 * k, 0.06, 0.108, 0.5)), mask, (ERASED, made.show.BLUE), gap=0.14)
     return fig
 
 

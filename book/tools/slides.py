@@ -9,7 +9,6 @@ import base64
 import html
 import re
 import shutil
-import struct
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import chapters
 import yaml
 from build import ROOT, copy_mathjax
+from lighter import png_size
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from pygments import highlight
@@ -27,8 +27,6 @@ from pygments.lexers import PythonLexer
 OWN = ROOT / "book" / "slides"  # style sheet and script
 PAGES = "../html/book"  # where the decks find the interactive pages
 REVEAL = ["dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js", "plugin/zoom/zoom.js"]
-FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
-UNSEEN = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
 LINES, COLUMNS = 16, 88  # of code that fit on a slide
 ITEMS, ROWS, WORDS = 5, 8, 55  # of a list, of a table, of a text
 HEIGHT, LINE, LETTERS = 560, 45, 66  # of a slide, of a line of text, in pixels; letters in a line
@@ -198,9 +196,8 @@ def divided(source, most=LINES):
 
 def image(data, alt, media, name):
     """Write an image; return its HTML, width and height. A small one is enlarged, but not beyond what looks well."""
-    content = base64.b64decode(data)
-    (media / name).write_bytes(content)
-    width, height = struct.unpack(">II", content[16:24])
+    (media / name).write_bytes(base64.b64decode(data))
+    width, height = png_size(media / name)
     style = f"--width: {1.6 * width:.0f}px; --height: {1.6 * height:.0f}px"
     body = f'<img class="figure" src="{media.name}/{name}" alt="{html.escape(alt)}" style="{style}">'
     return body, width, height
@@ -386,15 +383,15 @@ class Deck:
     def read_code(self, cell):
         tags = set(chapters.tags(cell))
         # the text that `made.show.source` comes with is the source itself: what it shows comes as output
-        folded = tags & FOLDED or cell.source.startswith("made.show.source")
+        folded = tags & chapters.CODE_OUT_OF_VIEW or cell.source.startswith("made.show.source")
         printed = ""
-        if not tags & {*UNSEEN, "remove-stdout"}:
+        if not tags & {*chapters.OUTPUT_OUT_OF_VIEW, "remove-stdout"}:
             streams = "".join(o.text for o in cell.outputs if o.output_type == "stream")
-            lines = [line for line in streams.rstrip().splitlines() if not line.startswith("drawn:")]
+            lines = streams.rstrip().splitlines()  # figures carry their digests: no line is one
             printed = "\n".join(lines) if len(lines) <= PRINTED else ""
         if printed or not folded:
             self.code("" if folded else cell.source, printed)
-        if not tags & UNSEEN:
+        if not tags & chapters.OUTPUT_OUT_OF_VIEW:
             for output in cell.outputs:
                 self.read_output(cell, output.get("data", {}))
 

@@ -387,18 +387,8 @@ def test_another_network_gets_the_same_numbers(page):
 
 @in_browser
 def test_painting_with_the_pointer_gives_rows_to_the_network(page):
-    paper = page.locator("canvas.paper")
     choose(page, "ink")
-    paper.scroll_into_view_if_needed()
-    box = paper.bounding_box()
-    at = lambda row, column: (
-        box["x"] + (column + 0.5) * box["width"] / 28,
-        box["y"] + (row + 0.5) * box["height"] / 28,
-    )
-    page.mouse.move(*at(5, 10))
-    page.mouse.down()
-    page.mouse.move(*at(11, 16))
-    page.mouse.up()
+    paint(page, (5, 10), (11, 16))
     page.wait_for_function("() => /first 364 pixels/.test(document.querySelector('.live-made').textContent)")  # 13 rows
     inked = page.evaluate("""() => {
       const pen = document.querySelector('canvas.paper').getContext('2d')

@@ -7,7 +7,7 @@ import chapters
 import nbformat
 import pytest
 import slides
-from conftest import unavailable
+from conftest import unavailable, watch
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
 TEXT, CODE = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
@@ -171,36 +171,37 @@ def tab(made):
     from chromium import FLAGS, MISSING, find
     from playwright.sync_api import sync_playwright
 
-    complaints = []
     with sync_playwright() as playwright:
         path = find(playwright)
         if path is None:
             unavailable(MISSING)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page(viewport=SLIDE)
-
-        def guard(route):
-            if route.request.url.startswith((made[0].as_uri(), "data:", "blob:", "about:")):
-                route.continue_()
-            else:
-                complaints.append(f"asks for what is not in the folder: {route.request.url}")
-                route.abort()
-
-        page.route("**/*", guard)
-        page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
-        page.on("pageerror", lambda e: complaints.append(f"script error: {e}"))
+        complaints = watch(page, made[0].as_uri(), "about:")
         yield page, complaints
         browser.close()
 
 
+@pytest.fixture
+def visit(made, tab):
+    """Open a page of the folder; returns the tab and its complaints from now on."""
+    folder, _ = made
+    page, complaints = tab
+
+    def open_page(name, question=""):
+        complaints.clear()
+        page.goto((folder / f"{name}.html").as_uri() + question)
+        return page, complaints
+
+    return open_page
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("stem", [path.stem for path in chapters.PATHS])
-def test_every_slide_fits(stem, made, tab):
+def test_every_slide_fits(stem, made, visit):
     """Walk through a deck with the space bar."""
-    folder, decks = made
-    page, complaints = tab
-    complaints.clear()
-    page.goto((folder / f"{stem}.html").as_uri())
+    _, decks = made
+    page, complaints = visit(stem)
     page.evaluate(READY)
     count = figures = 0
     while True:
@@ -225,7 +226,11 @@ def test_every_slide_fits(stem, made, tab):
 
 def shown_figures(nb):
     """Figures of a chapter that are in view on its page."""
-    cells = [cell for cell in chapters.code_cells(nb) if not {*chapters.tags(cell)} & {"solution", *slides.UNSEEN}]
+    cells = [
+        cell
+        for cell in chapters.code_cells(nb)
+        if not {*chapters.tags(cell)} & {"solution", *chapters.OUTPUT_OUT_OF_VIEW}
+    ]
     return sum(len(chapters.images(cell)) for cell in cells)
 
 
@@ -236,18 +241,16 @@ def test_every_figure_and_formula_of_a_chapter_is_on_a_slide(path, tmp_path):
     nb = chapters.read(path)
     assert deck.images == shown_figures(nb)
     shown = re.findall(r"\\tag\{([^}]*)\}", re.sub(r"<aside.*?</aside>", "", page, flags=re.S))
-    outside = [re.sub(r"<details.*?</details>", "", cell.source, flags=re.S) for cell in chapters.markdown_cells(nb)]
+    outside = [chapters.FOLDED.sub("", cell.source) for cell in chapters.markdown_cells(nb)]
     assert shown == [tag for tags in chapters.equation_tags("\n\n".join(outside)) for tag in tags]
 
 
 @pytest.mark.browser
-def test_keys(made, tab):
+def test_keys(made, visit):
     """Right: the next section. Down: the next slide of it. Escape: overview. S: the notes."""
-    folder, decks = made
-    page, complaints = tab
-    complaints.clear()
+    _, decks = made
     stem, deck = max(decks.items(), key=lambda item: len(item[1].stacks[1]))
-    page.goto((folder / f"{stem}.html").as_uri())
+    page, complaints = visit(stem)
     page.evaluate(READY)
     for key, place in [("ArrowRight", [1, 0]), ("ArrowDown", [1, 1]), ("ArrowUp", [1, 0]), ("ArrowLeft", [0, 0])]:
         page.keyboard.press(key)
@@ -264,11 +267,8 @@ def test_keys(made, tab):
 
 
 @pytest.mark.browser
-def test_a_click_enlarges(made, tab):
-    folder, _ = made
-    page, complaints = tab
-    complaints.clear()
-    page.goto((folder / f"{chapters.PATHS[0].stem}.html").as_uri())
+def test_a_click_enlarges(visit):
+    page, complaints = visit(chapters.PATHS[0].stem)
     page.evaluate(READY)
     key = page.evaluate("() => /Linux/.test(navigator.platform) ? 'Control' : 'Alt'")
     page.locator(".present .content p").first.click(modifiers=[key])
@@ -277,12 +277,10 @@ def test_a_click_enlarges(made, tab):
 
 
 @pytest.mark.browser
-def test_a_deck_can_be_printed(made, tab):
-    folder, decks = made
-    page, complaints = tab
-    complaints.clear()
+def test_a_deck_can_be_printed(made, visit):
+    _, decks = made
     stem = chapters.PATHS[0].stem
-    page.goto(f"{(folder / f'{stem}.html').as_uri()}?print-pdf")
+    page, complaints = visit(stem, "?print-pdf")
     page.wait_for_selector(".pdf-page")
     page.wait_for_function("() => [...document.querySelectorAll('.content')].every(c => c.dataset.fits)")
     assert page.locator(".pdf-page").count() == sum(map(len, decks[stem].stacks))
@@ -291,11 +289,9 @@ def test_a_deck_can_be_printed(made, tab):
 
 
 @pytest.mark.browser
-def test_the_index_leads_to_every_deck(made, tab):
-    folder, decks = made
-    page, complaints = tab
-    complaints.clear()
-    page.goto((folder / "index.html").as_uri())
+def test_the_index_leads_to_every_deck(made, visit):
+    _, decks = made
+    page, complaints = visit("index")
     links = page.evaluate("() => [...document.querySelectorAll('main a')].map(a => a.getAttribute('href'))")
     assert links == [f"{stem}.html" for stem in decks]
     assert not complaints
