@@ -258,7 +258,8 @@ def _drawn(fig: Any) -> str:
         points += [np.array(bars)] if bars else []
         x += [p[:, 0] for p in points]
         y += [p[:, 1] for p in points]
-        colour += [np.ma.filled(image.get_array().astype(float), np.nan).ravel() for image in ax.images]
+        arrays = [marks.get_array() for marks in (*ax.images, *ax.collections)]
+        colour += [np.ma.filled(values.astype(float), np.nan).ravel() for values in arrays if values is not None]
         for name, found in zip(counts, (ax.lines, ax.images, bars, ax.collections), strict=True):
             counts[name] += len(found)
     said = [f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items() if n]

@@ -163,6 +163,9 @@ def test_a_figure_tells_what_is_drawn():
             draw(ax, other)
             drawn.add(repr(fig))
     assert len(drawn) == 4
+    fig, ax = show.figure()
+    ax.pcolormesh(values[None])
+    assert repr(fig).endswith("colour mean 3, min 1, max 6>")
     assert repr(show.figure()[0]) == "<Figure size 720x300 with 1 Axes: >"
     assert "image, colour mean 0.5" in repr(show.images(torch.tensor([[0.5] * 3 + [torch.nan]])))
 
