@@ -36,6 +36,8 @@ USES = [
     ("window.MathJax", r'class="math\b'),
     ("mask_explorer", EXPLORER),
     ("live_made", LIVE),
+    ("networks.js", LIVE),
+    ("paper.js", LIVE),
     ("made.js", f"{EXPLORER}|{LIVE}"),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]

@@ -1,7 +1,7 @@
 """Write the shipped MNIST networks as scripts that a page can load: `python book/tools/live_weights.py`.
 
 `build.py` calls it. Pages opened from disk may not fetch() a file, but they may load a script. So each network becomes
-one call of a function of book/static/live_made.js, with the weights as base64 text.
+one call of a function of book/static/networks.js, with the weights as base64 text.
 """
 
 import base64
@@ -79,7 +79,7 @@ def script(name, model, starters):
         "starters": ["".join(str(int(v)) for v in row) for row in starters],
         "weights": base64.b64encode(values.numpy().astype("<f2").tobytes()).decode(),
     }
-    return f"liveMade.receive({json.dumps(name)}, {json.dumps(network)});\n"
+    return f"made.networks.receive({json.dumps(name)}, {json.dumps(network)});\n"
 
 
 def load(name: str, results: Path = BOOK / "results") -> made.MADE | pixelcnn.WidePixelCNN:

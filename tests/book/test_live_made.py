@@ -39,7 +39,7 @@ def seeded(seed):
 
 
 def network_in(text):
-    return json.loads(re.fullmatch(r"liveMade\.receive\(\S+, (.*)\);\n", text)[1])
+    return json.loads(re.fullmatch(r"made\.networks\.receive\(\S+, (.*)\);\n", text)[1])
 
 
 @pytest.fixture(params=["natural", "any order"])
@@ -139,12 +139,12 @@ def partly_given(n, kind):
 
 
 RUN = """async ({ name, order, rows, uniforms, given, temperature }) => {
-  const network = await liveMade.load(name)
+  const network = await made.networks.load(name)
   return {
-    logits: rows.map(x => [...liveMade.logits(network, x, order)]),
-    logProb: rows.map(x => liveMade.logProb(network, x, order)),
+    logits: rows.map(x => [...made.networks.logits(network, x, order)]),
+    logProb: rows.map(x => made.networks.logProb(network, x, order)),
     samples: uniforms.map((u, k) =>
-      [...liveMade.sample(network, { order, uniforms: u, given: given?.[k], temperature })]),
+      [...made.networks.sample(network, { order, uniforms: u, given: given?.[k], temperature })]),
   }
 }"""
 
@@ -222,8 +222,8 @@ def test_the_heat_map_of_an_open_pixel_is_its_conditional_if_it_comes_next(page)
     model = setting("any_order", "random")
     order, x, t = model.connectivity.order, model.sample(1, generator=seeded(8)), 300
     partial_sums = """async ([order, x, t]) => {
-      const walk = liveMade.begin(await liveMade.load("any_order"), order)
-      while (walk.t < t) liveMade.advance(walk, x[order[walk.t]])
+      const walk = made.networks.begin(await made.networks.load("any_order"), order)
+      while (walk.t < t) made.networks.advance(walk, x[order[walk.t]])
       return [...walk.logits]
     }"""
     found = page.evaluate(partial_sums, [order.tolist(), x[0].long().tolist(), t])
@@ -239,7 +239,7 @@ def test_the_heat_map_of_an_open_pixel_is_its_conditional_if_it_comes_next(page)
 def test_what_is_given_comes_first(page):
     order = torch.randperm(784, generator=seeded(9)).tolist()
     given = [-1 if i % 3 else i % 2 for i in range(784)]
-    reordered = page.evaluate("([o, g]) => liveMade.knownFirst(o, g)", [order, given])
+    reordered = page.evaluate("([o, g]) => made.networks.knownFirst(o, g)", [order, given])
     assert reordered == [i for i in order if i % 3 == 0] + [i for i in order if i % 3]
 
 
@@ -282,7 +282,7 @@ def test_one_click_draws_a_digit(name, scheme, visit, base):
 @in_browser
 def test_the_first_digit_at_once_takes_less_than_a_second(page):
     fill_speed(page, 100)
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     ms = page.evaluate("""() => {
       const start = performance.now(), status = document.querySelector('.live-made .status')
       return new Promise(done => {
@@ -421,7 +421,7 @@ def test_temperature_changes_the_drawing_but_not_the_numbers(page):
 
 @in_browser
 def test_the_drawing_can_be_watched_and_paused(page):
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     pixels = page.get_by_label(re.compile("^Pixel"))
     fill_speed(page, 50)
     page.get_by_role("button", name="Draw a digit").click()
@@ -459,7 +459,7 @@ COPY = """() => {
 @in_browser
 def test_the_page_follows_from_the_state(page):
     """Whatever the reader did, a fresh widget with the same state shows the same: there is no hidden state."""
-    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(liveMade.load))")
+    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(made.networks.load))")
     seen = {page.evaluate(COPY)[0]}
     first = page.locator(LIVE).nth(1)
     press = lambda name: first.get_by_role("button", name=name).click()
@@ -495,7 +495,7 @@ def test_the_page_follows_from_the_state(page):
 def test_reduced_motion_is_calm_until_motion_is_asked_for(browser, base):
     page = browser.new_page(reduced_motion="reduce")
     page.goto(f"{base['file']}/{PAGE}")
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     assert page.get_by_label(re.compile("^Speed")).input_value() == "100"
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '0'")
@@ -548,7 +548,7 @@ def paint(page, *cells):
 
 @in_browser
 def test_what_the_reader_does_can_be_undone_and_done_again(page):
-    page.evaluate("Promise.all(['pixelcnn', 'natural', 'any_order'].map(liveMade.load))")
+    page.evaluate("Promise.all(['pixelcnn', 'natural', 'any_order'].map(made.networks.load))")
     page.locator("canvas.paper").scroll_into_view_if_needed()
     fill_speed(page, 100)
     choose(page, "ink")
@@ -635,7 +635,7 @@ def test_an_anchor_of_the_page_is_no_state(page):
 
 @in_browser
 def test_clear_stops_the_drawing(page):
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     fill_speed(page, 40)
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_function("() => +document.querySelector('.live-made .field input').value > 3")
@@ -668,7 +668,7 @@ def test_rows_that_are_given_are_those_that_were_drawn(page):
 
 @in_browser
 def test_what_one_order_cannot_be_given_comes_back_in_another(page):
-    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(liveMade.load))")
+    page.evaluate("Promise.all(['pixelcnn', 'any_order'].map(made.networks.load))")
     order = page.locator(f"{LIVE} select")
     order.select_option("random")
     page.get_by_role("button", name="drawing 3").click()
@@ -696,7 +696,7 @@ def test_a_finger_scrolls_unless_it_is_to_paint(tool, browser, base):
     context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{base['file']}/{PAGE}#mode=rows&tool={tool}")
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     page.evaluate("document.querySelector('canvas.paper').scrollIntoView({block: 'center', behavior: 'instant'})")
     before, box = page.evaluate("scrollY"), page.locator("canvas.paper").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8
@@ -725,7 +725,7 @@ def test_on_a_phone_the_paper_stays_in_view(page):
 @in_browser
 def test_numbers_that_look_equal_get_more_digits(page):
     said = page.evaluate("""async () => {
-      await liveMade.load('pixelcnn')
+      await made.networks.load('pixelcnn')
       const [widget] = document.querySelectorAll('.live-made'), texts = []
       const pixel = [...widget.querySelectorAll('input[type=range]')][0]
       for (let t = 1; t <= 784; t++) {
@@ -763,7 +763,7 @@ def test_every_control_has_a_name(page):
     unnamed = """() => [...document.querySelectorAll('.live-made :is(button, input, select, canvas)')]
       .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')?.textContent.trim()))
       .filter(e => !e.closest('button')?.getAttribute('aria-label')).map(e => e.outerHTML)"""
-    page.evaluate("liveMade.load('pixelcnn')")
+    page.evaluate("made.networks.load('pixelcnn')")
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_selector(".starters button")
     assert page.evaluate(unnamed) == []

@@ -66,6 +66,8 @@ def test_a_page_loads_what_it_uses_and_no_more(path, built):
         "mask_explorer.js": "/mask_explorer.png" in text,
         "mask_explorer.css": "/mask_explorer.png" in text,
         "live_made.js": "/live_made.png" in text,
+        "networks.js": "/live_made.png" in text,
+        "paper.js": "/live_made.png" in text,
         "live_made.css": "/live_made.png" in text,
         "made.js": "/live_made.png" in text or "/mask_explorer.png" in text,
         "searchindex.js": path.name == "search.html",

@@ -1,0 +1,105 @@
+/* Images of 28 x 28 cells on a canvas, and new elements, all of it in `made.paper`. Colours are those of book.css and
+   follow the theme. */
+"use strict";
+
+{
+  const SIDE = 28;
+  const D = SIDE * SIDE;
+  const CELL = 20; // dots of a canvas per pixel of the image
+
+  // ---- words -------------------------------------------------------------------------------------------------------
+
+  const short = (value) => value.toFixed(1).replace("-", "\u2212");
+  const nats = (value) => `${short(value)} nats`;
+  const place = (i) => `row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}`;
+
+  // ---- colours and cells -------------------------------------------------------------------------------------------
+
+  /** Red, green and blue of the names in book.css. */
+  function coloursOf(widget) {
+    const style = getComputedStyle(widget);
+    const colours = {};
+    for (const name of ["blue", "orange", "purple", "ink", "paper", "panel", "line"]) {
+      const hex = style.getPropertyValue(`--made-${name}`).trim();
+      colours[name] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    }
+    return colours;
+  }
+
+  const mix = (a, b, share) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * share)).join(" ")})`;
+  const solid = (colour) => `rgb(${colour.join(" ")})`;
+
+  function eachCell(canvas, colour, size = CELL) {
+    const pen = canvas.getContext("2d");
+    for (let i = 0; i < D; i++) {
+      pen.fillStyle = colour(i);
+      pen.fillRect((i % SIDE) * size, Math.floor(i / SIDE) * size, size, size);
+    }
+    return pen;
+  }
+
+  /** A dot in every cell that shows nothing. */
+  function dots(pen, shown, colour) {
+    pen.fillStyle = solid(colour);
+    shown.forEach((value, i) => {
+      if (value >= 0) return;
+      pen.fillRect(((i % SIDE) + 0.5) * CELL - 1.5, (Math.floor(i / SIDE) + 0.5) * CELL - 1.5, 3, 3);
+    });
+  }
+
+  function outline(pen, i, colour, width = 3) {
+    const inset = width / 2;
+    pen.strokeStyle = solid(colour);
+    pen.lineWidth = width;
+    pen.strokeRect((i % SIDE) * CELL + inset, Math.floor(i / SIDE) * CELL + inset, CELL - width, CELL - width);
+  }
+  // ---- elements ----------------------------------------------------------------------------------------------------
+
+  /** A new element: element("button", { type: "button", onclick }, "text", child, ...). */
+  function element(tag, properties = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in node) node[name] = value;
+      else node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+
+  const button = (text, onclick, more = {}, ...children) =>
+    element("button", { type: "button", onclick, ...more }, text, ...children);
+  const slider = (min, max, step, oninput) =>
+    element("input", { type: "range", min, max, step, oninput: ({ target }) => oninput(target.valueAsNumber) });
+  const canvas = (width, height, label) => element("canvas", { width, height, role: "img", "aria-label": label });
+  const readout = () => element("b", { className: "value" });
+  const group = (label, ...children) =>
+    element("div", { className: "group", role: "group", "aria-label": label }, ...children);
+  const field = (text, value, control) =>
+    element("label", { className: "field" }, element("span", {}, text, " ", value), control);
+  const figure = (picture, ...caption) =>
+    element("div", {}, picture, element("div", { className: "caption" }, ...caption));
+  const legend = (className, from, to) => element("span", { className }, from, element("i"), to);
+  made.paper = {
+    SIDE,
+    D,
+    CELL,
+    short,
+    nats,
+    place,
+    coloursOf,
+    mix,
+    solid,
+    eachCell,
+    dots,
+    outline,
+    element,
+    button,
+    slider,
+    canvas,
+    readout,
+    group,
+    field,
+    figure,
+    legend,
+  };
+}
