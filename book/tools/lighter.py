@@ -21,6 +21,7 @@ PLACEHOLDER = "digest=TRIMMED"  # in book/tools/templates/static/webpack-macros.
 
 CODE = r'class="highlight'
 EXPLORER, LIVE = r'src="[^"]*mask_explorer\.png"', r'src="[^"]*live_made\.png"'
+PLAY = f"{EXPLORER}|{LIVE}"
 # What the text of a page must have for a file to be of use: (part of the file's name, or of an inline script; pattern).
 USES = [
     ("pygments.css", CODE),
@@ -37,8 +38,10 @@ USES = [
     ("mask_explorer", EXPLORER),
     ("live_made", LIVE),
     ("networks.js", LIVE),
-    ("paper.js", LIVE),
-    ("made.js", f"{EXPLORER}|{LIVE}"),
+    ("paper.js", PLAY),
+    ("guide.js", PLAY),
+    ("play.css", PLAY),
+    ("made.js", PLAY),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]
 

@@ -52,6 +52,8 @@ def sent(paths):
     return sum(len(gzip.compress(path.read_bytes(), 6)) for path in paths)
 
 
+PLAY = ("made.js", "paper.js", "guide.js", "play.css")  # what the interactive pages share
+
 # ---- what a page loads ---------------------------------------------------------------------------------------------
 
 
@@ -67,9 +69,8 @@ def test_a_page_loads_what_it_uses_and_no_more(path, built):
         "mask_explorer.css": "/mask_explorer.png" in text,
         "live_made.js": "/live_made.png" in text,
         "networks.js": "/live_made.png" in text,
-        "paper.js": "/live_made.png" in text,
         "live_made.css": "/live_made.png" in text,
-        "made.js": "/live_made.png" in text or "/mask_explorer.png" in text,
+        **dict.fromkeys(PLAY, "/live_made.png" in text or "/mask_explorer.png" in text),
         "searchindex.js": path.name == "search.html",
         "togglebutton.js": False,
         "design-tabs.js": False,

@@ -1,0 +1,87 @@
+/* "Things to try" as steps: `made.guide`.
+
+   A page lists them under a heading of this name, and each ends in a link whose address is a state of the page. On a
+   page with its interactive part, the list becomes a guide there: a step sets its state and lights up the part it speaks
+   of. In an address, `show` names this part, and `bet` a question that the reader answers before the page does. */
+"use strict";
+
+{
+  const { element, button } = made.paper;
+
+  /** The steps of a list: what stands there, and the state, part and bet that its link names. */
+  function stepsOf(list) {
+    return [...list.children].map((item) => {
+      const link = item.querySelector('a[href*="#"][href*="="]');
+      const address = new URLSearchParams(link.hash.slice(1));
+      const [show, bet] = [address.get("show"), address.get("bet")];
+      address.delete("show");
+      address.delete("bet");
+      link.remove();
+      return { title: item.querySelector("strong").textContent, words: [...item.childNodes], show, bet, address };
+    });
+  }
+
+  /** A guide through the list under "Things to try", or null where the page has none.
+
+      `go(text)` shows the state of an address; `parts` are elements by name; a bet of `bets` is {ask, options, covers,
+      reveal}: a question; its answers, or the unit of a number; the parts that would tell; and a function from the
+      reader's answer to the words that follow it, which may take its time. */
+  function guide({ go, parts, bets }) {
+    const heading = [...document.querySelectorAll("h2")].find(({ firstChild }) => firstChild.data === "Things to try");
+    const list = heading?.parentElement.querySelector("ol");
+    if (!list) return null;
+    const steps = stepsOf(list);
+    heading.parentElement.hidden = true;
+    const words = element("div", { className: "guide-words" });
+    const bet = element("div", { className: "guide-bet" });
+    const keys = steps.map(({ title }, n) => button(String(n + 1), () => open(n), { title, "aria-label": title }));
+    const next = button("Next", () => open((at + 1) % steps.length), { className: "primary" });
+    const row = element("div", { className: "group" }, element("strong", {}, "Things to try"), ...keys, next);
+    const root = element("section", { className: "guide", "aria-label": "Things to try" }, row, words, bet);
+    let at = -1;
+
+    function open(n) {
+      at = n;
+      const step = steps[n];
+      keys.forEach((key, k) => key.setAttribute("aria-current", k === n ? "step" : "false"));
+      uncover(parts);
+      for (const [name, part] of Object.entries(parts)) part.classList.toggle("guide-lit", name === step.show);
+      words.replaceChildren(...step.words);
+      go(step.address.toString());
+      bet.replaceChildren();
+      if (step.bet) place(bet, bets[step.bet], parts);
+    }
+    words.append("Eight small experiments; each begins by itself.".replace("Eight", countName(steps.length)));
+    return { root, open };
+  }
+
+  const countName = (n) =>
+    ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][n] ?? String(n);
+
+  function uncover(parts) {
+    for (const part of Object.values(parts)) part.classList.remove("guide-covered");
+  }
+
+  /** Ask before the page answers. What would tell is covered until then. */
+  function place(box, { ask, options, unit, covers = [], reveal }, parts) {
+    for (const name of covers) parts[name].classList.add("guide-covered");
+    const says = element("p", { role: "status" });
+    const settle = async (answer) => {
+      for (const control of box.querySelectorAll("button, input")) control.disabled = true;
+      uncover(parts);
+      says.textContent = "\u2026";
+      says.textContent = await reveal(answer);
+    };
+    const number = element("input", { type: "number", step: "any", "aria-label": ask });
+    const answers = options
+      ? options.map((option) => button(option, () => settle(option)))
+      : [number, unit, button("Bet", () => number.value !== "" && settle(number.valueAsNumber))];
+    box.replaceChildren(
+      element("p", {}, element("b", {}, "Place your bet. "), ask),
+      element("div", { className: "group" }, ...answers),
+      says,
+    );
+  }
+
+  made.guide = guide;
+}
