@@ -23,9 +23,10 @@
 
   /** A guide through the list under "Things to try", or null where the page has none.
 
-      `go(text)` shows the state of an address; `parts` are elements by name; a bet of `bets` is {ask, options, covers,
-      reveal}: a question; its answers, or the unit of a number; the parts that would tell; and a function from the
-      reader's answer to the words that follow it, which may take its time. */
+      `go(text)` shows the state of an address; `parts` are elements by name; a bet of `bets` is {ask, covers, reveal} and
+      one of {options, unit, pick}: a question; the parts that would tell; a function from the reader's answer to the words
+      that follow it, which may take its time; and the answers, or the unit of a number, or a function that hands on what
+      the reader picks in the page. */
   function guide({ go, parts, bets }) {
     const heading = [...document.querySelectorAll("h2")].find(({ firstChild }) => firstChild.data === "Things to try");
     const list = heading?.parentElement.querySelector("ol");
@@ -50,20 +51,17 @@
       go(step.address.toString());
       bet.replaceChildren();
       if (step.bet) place(bet, bets[step.bet], parts);
+      else parts[step.show]?.scrollIntoView({ block: "nearest", behavior: made.calm.matches ? "instant" : "smooth" });
     }
-    words.append("Eight small experiments; each begins by itself.".replace("Eight", countName(steps.length)));
     return { root, open };
   }
-
-  const countName = (n) =>
-    ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][n] ?? String(n);
 
   function uncover(parts) {
     for (const part of Object.values(parts)) part.classList.remove("guide-covered");
   }
 
   /** Ask before the page answers. What would tell is covered until then. */
-  function place(box, { ask, options, unit, covers = [], reveal }, parts) {
+  function place(box, { ask, options, unit, pick, covers = [], reveal }, parts) {
     for (const name of covers) parts[name].classList.add("guide-covered");
     const says = element("p", { role: "status" });
     const settle = async (answer) => {
@@ -73,9 +71,11 @@
       says.textContent = await reveal(answer);
     };
     const number = element("input", { type: "number", step: "any", "aria-label": ask });
-    const answers = options
-      ? options.map((option) => button(option, () => settle(option)))
-      : [number, unit, button("Bet", () => number.value !== "" && settle(number.valueAsNumber))];
+    const bet = () => number.value !== "" && settle(number.valueAsNumber);
+    let answers = options?.map((option) => button(option, () => settle(option)));
+    if (unit) answers = [number, unit, button("Bet", bet)];
+    if (pick) answers = [button("I cannot tell", () => settle(null))];
+    pick?.(settle);
     box.replaceChildren(
       element("p", {}, element("b", {}, "Place your bet. "), ask),
       element("div", { className: "group" }, ...answers),

@@ -10,17 +10,37 @@
 {
   const { naturalOrder, randomOrder, degreesFromOrder, generator, calm } = made;
   const { arrived, load, begin, drawNext, knownFirst, sigmoid, uniformNumbers } = made.networks;
-  const { SIDE, D, CELL, short, nats, place, coloursOf, mix, solid, eachCell, dots, outline } = made.paper;
+  const { SIDE, D, CELL, short, nats, place, coloursOf, mix, solid, eachCell, outline } = made.paper;
   const { element, button, slider, canvas, readout, group, field, figure, legend } = made.paper;
 
   // ---- the state of the page, and what changes it ------------------------------------------------------------------
 
   const SIZES = { pixelcnn: "0.2 MB", natural: "1.9 MB", any_order: "4.1 MB" };
   const MODES = {
-    rows: { label: "row by row, PixelCNN", network: "pixelcnn", random: false },
-    made: { label: "row by row, MADE", network: "natural", random: false },
-    random: { label: "random, any-order MADE", network: "any_order", random: true },
-    anyRows: { label: "row by row, any-order MADE", network: "any_order", random: false },
+    rows: {
+      label: "row by row, PixelCNN",
+      network: "pixelcnn",
+      random: false,
+      says: "Convolutions, trained for this order. Most of what it draws can be read.",
+    },
+    made: {
+      label: "row by row, MADE",
+      network: "natural",
+      random: false,
+      says: "One hidden layer, trained for this order. Rougher than the PixelCNN.",
+    },
+    random: {
+      label: "random, any-order MADE",
+      network: "any_order",
+      random: true,
+      says: "Trained for every order, so it can fill in any part: that is what it does best. From nothing, it draws few digits that can be read.",
+    },
+    anyRows: {
+      label: "row by row, any-order MADE",
+      network: "any_order",
+      random: false,
+      says: "Mostly specks. The network saw a fresh random order at every step of its training, and rows are no such order. Compare \u201crow by row, MADE\u201d.",
+    },
   };
   const TOOLS = { look: null, ink: 1, "no ink": 0, erase: -1 }; // with "look" nothing on the paper is changed
   const TALLEST = 5; // nats, the height of the strip of surprises
@@ -31,6 +51,7 @@
   const START = {
     given: NOTHING, // 0 or 1 where the reader decides, -1 where the network does
     aside: null, // what was given before an order came that cannot be given it: {given, cut}
+    before: null, // log p of the finished paper that the reader has changed
     t: 0, // how many pixels are on the paper, in the order of drawing
     mode: "rows",
     temperature: 1,
@@ -40,15 +61,24 @@
     nextSeed: 13,
     draft: null, // the text of a seed that the reader is typing
     cursor: 14 * SIDE + 14, // the pixel that the keys have reached
+    pointed: null, // the pixel that the pointer is on, in a picture or as a bar
+    gallery: "none",
     playing: false,
-    loading: false,
+    loading: null, // the share of a network that has arrived
     message: "Press \u201cDraw a digit\u201d, or begin one on the paper.",
     whereabouts: "", // said about the cursor
   };
 
   const knownCount = (given) => given.reduce((n, value) => n + (value >= 0), 0);
   const isAnyOrder = (state) => MODES[state.mode].network === "any_order";
-  const networkOf = (state) => arrived[MODES[state.mode].network]; // undefined until it has been loaded
+
+  /** The first drawing is recorded: it needs no network. */
+  function isRecorded({ mode, seed, temperature, given }) {
+    return mode === START.mode && seed === START.seed && temperature === 1 && knownCount(given) === 0;
+  }
+
+  /** The network of a state, or what stands for it; undefined until it has been loaded. */
+  const networkOf = (state) => (isRecorded(state) && made.recording) || arrived[MODES[state.mode].network];
 
   /** A new state: what is given is in place at once, and a finished drawing does not play. */
   function changed(state, changes) {
@@ -56,6 +86,8 @@
     const known = knownCount(next.given);
     next.t = Math.min(D, Math.max(next.t, known));
     if (next.t > known) next.nextSeed = next.seed + 1;
+    const isOther = ["given", "seed", "mode"].some((name) => name in changes);
+    if (isOther && !("before" in changes)) next.before = null;
     if (next.t === D) next.playing = false;
     return next;
   }
@@ -95,8 +127,8 @@
   }
 
   /** What a link must hold, so that it restores a state. */
-  function addressOf({ mode, seed, t, temperature, speed, tool, given }) {
-    const address = new URLSearchParams({ mode, seed, t, temperature, speed, tool });
+  function addressOf({ mode, seed, t, temperature, speed, tool, gallery, given }) {
+    const address = new URLSearchParams({ mode, seed, t, temperature, speed, tool, gallery });
     if (knownCount(given)) address.set("given", packed(given));
     return address.toString();
   }
@@ -121,9 +153,12 @@
       temperature: number("temperature", 0.5, 1.5),
       speed: number("speed", 0, AT_ONCE),
       tool: option("tool", TOOLS),
+      gallery: option("gallery", GALLERIES),
       given: isAnyOrder({ mode }) ? given : prefix(given),
       aside: null,
+      before: null,
       draft: null,
+      pointed: null,
       playing: false,
       message: "",
     };
@@ -170,14 +205,14 @@
   /** Do something as soon as the network of the current mode is there. */
   async function withNetwork(view, action) {
     const name = MODES[view.state.mode].network;
-    if (!arrived[name]) {
-      update(view, { loading: true, message: `Loading the network (${SIZES[name]}) \u2026` });
+    if (!networkOf(view.state)) {
+      update(view, { loading: 0, message: `Loading the network (${SIZES[name]}) \u2026` });
       try {
-        await load(name);
+        await load(name, (loading) => update(view, { loading }));
       } catch (error) {
-        return update(view, { loading: false, message: error.message });
+        return update(view, { loading: null, message: error.message });
       }
-      update(view, { loading: false });
+      update(view, { loading: null });
       if (name !== MODES[view.state.mode].network) return; // the reader has changed the mode meanwhile
       update(view, { t: 0, message: "" });
     }
@@ -342,6 +377,17 @@
     update(view, { message: "The heat map shows what the network expects. Now complete it." });
   }
 
+  /** The best that the network for any order can do, in one step: half of what is on the paper, or of a starter. */
+  function hideHalf(view) {
+    const { given } = view.state;
+    const paper = drawingOf(view.state, view).steps.length === D ? adopted(view) : null;
+    update(view, { mode: "random", given: paper ?? given, aside: null, t: 0, playing: false });
+    withNetwork(view, () => {
+      if (!paper) update(view, { given: [...networkOf(view.state).starters[0]] });
+      eraseWhere(view, (i) => i < D / 2);
+    });
+  }
+
   function startFrom(view, digit) {
     const given = [...digit];
     if (isAnyOrder(view.state)) {
@@ -352,9 +398,16 @@
     }
   }
 
-  /** The cell under the pointer, or null beside the paper. */
-  function cellAt(paper, event) {
-    const box = paper.getBoundingClientRect();
+  /** log p of the paper, if it is full. */
+  function scoreOf(view) {
+    const { steps } = drawingOf(view.state, view);
+    const { yours, networks } = scores(steps);
+    return steps.length === D ? yours + networks : null;
+  }
+
+  /** The cell under the pointer, or null beside the picture. */
+  function cellAt(picture, event) {
+    const box = picture.getBoundingClientRect();
     const row = Math.floor(((event.clientY - box.top) / box.height) * SIDE);
     const column = Math.floor(((event.clientX - box.left) / box.width) * SIDE);
     const isOn = row >= 0 && row < SIDE && column >= 0 && column < SIDE;
@@ -373,17 +426,19 @@
 
   /** Paint while the pointer is pressed on the paper, if the reader has chosen a tool to paint with. */
   function listenToPointer(view, paper) {
-    let stroke = null; // {cell, given}: the last cell, null beside the paper, and what the stroke makes
-    const paint = (cells) => {
-      for (const cell of cells) touch(stroke.given, cell, view.state.tool === "erase" ? 3 : 2, view.state);
-      give(view, [...stroke.given], { cursor: cells.at(-1) });
+    let stroke = null; // {cell, given, before}: the last cell, null beside the paper; what it makes, and of what score
+    const paint = (cells, width) => {
+      for (const cell of cells) touch(stroke.given, cell, view.state.tool === "erase" ? 3 : width, view.state);
+      give(view, [...stroke.given], { cursor: cells.at(-1), before: stroke.before });
     };
     paper.addEventListener("pointerdown", (event) => {
       const cell = cellAt(paper, event);
-      if (event.button !== 0 || view.state.tool === "look" || cell === null) return;
+      if (event.button !== 0 || cell === null) return;
+      if (view.pick) return view.pick(cell);
+      if (view.state.tool === "look") return;
       paper.setPointerCapture(event.pointerId);
-      stroke = { cell, given: adopted(view) };
-      act(view, () => paint([cell]));
+      stroke = { cell, given: adopted(view), before: scoreOf(view) };
+      act(view, () => paint([cell], 1)); // a dot is one pixel, a line two pixels wide
     });
     paper.addEventListener("pointermove", (event) => {
       if (stroke === null) return;
@@ -391,7 +446,7 @@
       const from = stroke.cell;
       stroke.cell = cell;
       if (cell === null || cell === from) return;
-      paint(from === null ? [cell] : cellsBetween(from, cell));
+      paint(from === null ? [cell] : [from, ...cellsBetween(from, cell)], 2);
     });
     const lift = () => {
       stroke = null;
@@ -407,6 +462,7 @@
       if (event.ctrlKey || event.altKey || event.metaKey) return;
       if (event.key in ARROWS) update(view, { cursor: moved(view.state.cursor, ...ARROWS[event.key]) });
       else if (event.key === " ") act(view, () => pressSpace(view));
+      else if (event.key === "Enter") view.pick?.(view.state.cursor);
       else return;
       event.preventDefault();
       const { cursor, given } = view.state;
@@ -423,10 +479,195 @@
   function pressSpace(view) {
     const { cursor, tool } = view.state;
     if (tool === "look") return update(view, { message: "Choose ink, no ink or erase to paint." });
-    const given = adopted(view);
+    const [given, before] = [adopted(view), scoreOf(view)];
     if (tool === "ink" && given[cursor] === 1) given[cursor] = 0; // the ink tool toggles
     else touch(given, cursor, 1, view.state);
-    give(view, given);
+    give(view, given, { before });
+  }
+
+  // ---- what the reader does: pointing ------------------------------------------------------------------------------
+
+  /** A pixel and its bar belong together: pointing at one shows the other. */
+  function listenToPointing(view) {
+    const point = (pointed) => {
+      if (pointed !== view.state.pointed) update(view, { pointed });
+    };
+    const { paper, heat, strip } = view.parts;
+    for (const picture of [paper, heat]) {
+      picture.addEventListener("pointermove", (event) => point(cellAt(picture, event)));
+    }
+    strip.addEventListener("pointermove", (event) => {
+      const box = strip.getBoundingClientRect();
+      const t = Math.floor(((event.clientX - box.left) / box.width) * D);
+      point(view.drawing.steps[t]?.variable ?? null);
+    });
+    for (const picture of [paper, heat, strip]) picture.addEventListener("pointerleave", () => point(null));
+  }
+
+  // ---- several drawings at once ------------------------------------------------------------------------------------
+
+  /** What differs from the state on the paper, and its name. */
+  const GALLERIES = {
+    none: () => [],
+    /** The same, with the next random numbers. */
+    more: ({ seed }) => made.range(6).map((k) => [`seed ${seed + k + 1}`, { seed: seed + k + 1 }]),
+    /** The same random numbers, in every order. */
+    orders: (state) =>
+      Object.keys(MODES).map((mode) => [MODES[mode].label, Object.assign({ mode }, givenIn(mode, state))]),
+  };
+
+  /** The drawing of a state, whole: its pixels and log p; null until the network has been loaded. */
+  function finished(state) {
+    const network = networkOf(state);
+    if (!network) return null;
+    const { uniforms, order } = numbersOf(state);
+    const walk = begin(network, knownFirst(order, state.given));
+    let logProb = 0;
+    while (walk.t < D) logProb += drawNext(walk, uniforms, state.given, state.temperature).logProb;
+    return { x: walk.x, logProb };
+  }
+
+  /** The same list, unless what it follows from has changed. */
+  function galleryOf(view) {
+    const { gallery, seed, mode, temperature, given } = view.state;
+    const key = [gallery, seed, mode, temperature, given];
+    if (!view.gallery?.key.every((part, k) => part === key[k])) {
+      const items = GALLERIES[gallery](view.state).map(([label, changes]) => ({ label, changes, drawn: null }));
+      view.gallery = { key, items };
+    }
+    return view.gallery.items;
+  }
+
+  /** Draw what is still missing, one picture a frame; where a network is missing, load it. */
+  function fillGallery(view) {
+    const item = galleryOf(view).find(({ drawn, failed }) => !drawn && !failed);
+    if (view.filling || !item) return;
+    view.filling = true;
+    const state = { ...view.state, ...item.changes };
+    const goOn = () => {
+      view.filling = false;
+      render(view.state, view);
+    };
+    if (networkOf(state)) {
+      requestAnimationFrame(() => {
+        item.drawn = finished(state);
+        goOn();
+      });
+    } else {
+      load(MODES[state.mode].network)
+        .catch(() => (item.failed = true))
+        .then(goOn);
+    }
+  }
+
+  /** Put one of them on the paper. */
+  function take(view, { changes }) {
+    update(view, { ...changes, draft: null, t: D, playing: false });
+    sayResult(view);
+  }
+
+  // ---- things to try ---------------------------------------------------------------------------------------------------
+
+  /** What a step of the guide does once its state is there. */
+  const DEEDS = {
+    play,
+    hide: hideHalf,
+    half: (view) => withNetwork(view, () => keepRows(view, SIDE / 2)),
+  };
+
+  /** Draw to the end, and say log p. */
+  function finish(view, changes = {}) {
+    return new Promise((done) => {
+      update(view, { ...changes, playing: false });
+      withNetwork(view, () => {
+        update(view, { t: D });
+        sayResult(view);
+        done(scoreOf(view));
+      });
+    });
+  }
+
+  const most = (items, value) => items.reduce((best, item) => (value(item) > value(best) ? item : best));
+
+  /** Questions before the page answers: what it says is computed when it is asked. */
+  const CORNER = 2 * SIDE + 2;
+
+  const BETS = {
+    total: (view) => ({
+      ask: `What will all pixels cost together, \u2212log p(x)? ${D} fair coins would cost ${nats(D * Math.LN2)}.`,
+      unit: "nats",
+      async reveal(bet) {
+        const cost = -(await finish(view));
+        return `${nats(cost)}. You bet ${short(bet)}: ${short(Math.abs(bet - cost))} too ${bet > cost ? "much" : "little"}.`;
+      },
+    }),
+    surprise: (view) => ({
+      ask: "Which pixel surprised the network most? Click it on the paper (keys: arrows, then Enter).",
+      covers: ["heat", "strip", "coin"],
+      pick: (settle) => (view.pick = settle),
+      reveal(pixel) {
+        view.pick = null;
+        const { steps } = view.drawing;
+        const top = most(steps, ({ logProb }) => -logProb);
+        update(view, { pointed: top.variable });
+        const yours = steps.find(({ variable }) => variable === pixel);
+        const bet = yours ? ` Yours, ${place(pixel)}, cost ${(-yours.logProb).toFixed(2)}.` : "";
+        return `It was ${place(top.variable)}: p = ${top.p.toFixed(3)}, ${(-top.logProb).toFixed(2)} nats.${bet}`;
+      },
+    }),
+    temperature: (view) => ({
+      ask: "At temperature 0.5, with the same numbers u: will the network find its drawing more probable, or less?",
+      options: ["more probable", "less probable"],
+      async reveal(bet) {
+        const [at1, at05] = [await finish(view), await finish(view, { temperature: 0.5 })];
+        const answer = at05 > at1 ? "more probable" : "less probable";
+        return `${answer === bet ? "Yes" : "No"}: ${answer}. log p(x) went from ${short(at1)} to ${nats(at05)}.`;
+      },
+    }),
+    dot: (view) => ({
+      ask: "One pixel of ink in the upper left corner: what will it cost?",
+      unit: "nats",
+      async reveal(bet) {
+        const before = await finish(view);
+        const given = adopted(view);
+        given[CORNER] = 1;
+        give(view, given, { before });
+        const cost = before - scoreOf(view);
+        const own = -view.drawing.steps.find(({ variable }) => variable === CORNER).logProb;
+        const rest = cost > own ? `${short(cost - own)} more` : `${short(own - cost)} less`;
+        return `${nats(cost)}; you bet ${short(bet)}. The dot itself costs ${short(own)}, and all the others ${rest} than before.`;
+      },
+    }),
+    network: (view) => ({
+      ask: "The same random numbers in every order: whose drawing will its own network find most probable?",
+      options: Object.values(MODES).map(({ label }) => label),
+      async reveal(bet) {
+        await Promise.all(Object.values(MODES).map(({ network }) => load(network)));
+        update(view, { gallery: "orders" });
+        const scored = galleryOf(view).map(({ label, changes }) => [label, finished({ ...view.state, ...changes })]);
+        const [label, { logProb }] = most(scored, ([, drawn]) => drawn.logProb);
+        return `${label === bet ? "Yes" : "No"}: ${label}, ${nats(logProb)}. Is it the drawing that you like best?`;
+      },
+    }),
+  };
+
+  function guideOf(view) {
+    const go = (text) =>
+      act(view, () => {
+        restore(view, text);
+        DEEDS[new URLSearchParams(text).get("do")]?.(view);
+      });
+    const bets = Object.fromEntries(Object.entries(BETS).map(([name, bet]) => [name, bet(view)]));
+    return made.guide({ go, parts: view.parts.lit, bets });
+  }
+
+  /** The paper as a file. */
+  function save(view) {
+    view.parts.paper.toBlob((blob) => {
+      const link = element("a", { href: URL.createObjectURL(blob), download: `made-seed-${view.state.seed}.png` });
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
   }
 
   // ---- everything on the page, from a state ------------------------------------------------------------------------
@@ -441,14 +682,18 @@
     renderPaper(state, view, shown, latest);
     renderHeat(state, view, shown, latest);
     renderOrder(view);
-    renderSurprises(view);
+    renderSurprises(state, view);
     renderStarters(view);
-    renderCoin(view);
+    renderGallery(state, view);
+    renderCoin(state, view);
     renderNumbers(state, view);
     renderControls(state, view);
     put(view.parts.status, "textContent", state.message);
     put(view.parts.whereabouts, "textContent", state.whereabouts);
-    view.widget.classList.toggle("loading", state.loading);
+    const isLoading = state.loading !== null;
+    view.widget.classList.toggle("loading", isLoading);
+    view.parts.progress.style.visibility = isLoading ? "visible" : "hidden";
+    view.parts.progress.value = state.loading ?? 0;
   }
 
   /** Set a property. What has not changed is left alone: it may be read aloud, or the reader may be typing there. */
@@ -457,24 +702,27 @@
   }
 
   function renderPaper(state, view, shown, latest) {
-    const { blue, orange, ink, paper: white, panel, line } = view.colours;
+    const { blue, orange, purple, ink, paper: white, panel, line } = view.colours;
     const { paper } = view.parts;
     const pen = eachCell(paper, (i) => {
-      if (shown[i] < 0) return solid(panel);
+      if (shown[i] < 0) return `${solid(panel)}/${solid(line)}`;
       if (state.given[i] < 0) return solid(shown[i] ? ink : white);
       return shown[i] ? solid(blue) : mix(white, blue, 0.12);
     });
-    dots(pen, shown, line);
     if (latest !== null) outline(pen, latest, orange);
+    if (state.pointed !== null) outline(pen, state.pointed, purple);
     if (document.activeElement === paper) outline(pen, state.cursor, orange, 4);
   }
 
   function renderHeat(state, view, shown, latest) {
-    const { orange, ink, paper: white, panel, line } = view.colours;
+    const { orange, purple, ink, paper: white, panel, line } = view.colours;
     const p = probabilities(state, view.drawing);
-    const pen = eachCell(view.parts.heat, (i) => (p[i] < 0 ? solid(panel) : mix(white, orange, p[i])));
-    dots(pen, shown, line);
+    const pen = eachCell(view.parts.heat, (i) => {
+      const fill = p[i] < 0 ? solid(panel) : mix(white, orange, p[i]);
+      return shown[i] < 0 ? `${fill}/${solid(line)}` : fill;
+    });
     if (latest !== null) outline(pen, latest, ink);
+    if (state.pointed !== null) outline(pen, state.pointed, purple);
   }
 
   /** Probabilities of ink: of pixels on the paper as they were drawn, and of others where the network has an answer.
@@ -491,21 +739,69 @@
   }
 
   function renderOrder(view) {
+    const { order } = view.drawing;
     const { ink, paper: white } = view.colours;
-    const degrees = degreesFromOrder(view.drawing.order);
+    if (isShown(view.parts.orderMap, order, ink)) return;
+    const degrees = degreesFromOrder(order);
     eachCell(view.parts.orderMap, (i) => mix(white, ink, 0.08 + (0.92 * degrees[i]) / D), 4);
   }
 
-  function renderSurprises(view) {
+  const last = new WeakMap();
+
+  /** Whether a picture was last drawn from the same things. */
+  function isShown(picture, ...things) {
+    const same = things.every((thing, k) => thing === last.get(picture)?.[k]);
+    last.set(picture, things);
+    return same;
+  }
+
+  /** The bars of what was drawn since the last frame; all of them if the drawing, or what is pointed at, has changed. */
+  function renderSurprises({ pointed }, view) {
     const { strip } = view.parts;
-    const { blue, purple } = view.colours;
+    const { steps } = view.drawing;
+    const goesOn = isShown(strip, steps, pointed, view.colours) && view.bars <= steps.length;
     const pen = strip.getContext("2d");
-    pen.clearRect(0, 0, strip.width, strip.height);
-    view.drawing.steps.forEach((step, t) => {
-      const height = Math.min(1, -step.logProb / TALLEST) * strip.height;
-      pen.fillStyle = solid(step.known ? blue : purple);
-      pen.fillRect(2 * t, strip.height - height, 2, height);
-    });
+    if (!goesOn) pen.clearRect(0, 0, strip.width, strip.height);
+    for (let t = goesOn ? view.bars : 0; t < steps.length; t++) bar(pen, view.colours, t, steps[t], pointed);
+    view.bars = steps.length;
+  }
+
+  /** A bar that is cut off has a dark end. */
+  function bar(pen, { blue, purple, ink, line }, t, { variable, known, logProb }, pointed) {
+    const full = pen.canvas.height;
+    const height = Math.min(1, -logProb / TALLEST) * full;
+    if (variable === pointed) {
+      pen.fillStyle = solid(line);
+      pen.fillRect(2 * t - 4, 0, 10, full);
+    }
+    pen.fillStyle = solid(known ? blue : purple);
+    pen.fillRect(2 * t, full - height, 2, height);
+    if (-logProb <= TALLEST) return;
+    pen.fillStyle = solid(ink);
+    pen.fillRect(2 * t - 1, 0, 4, 8);
+  }
+
+  /** Small pictures of several drawings, each a button that puts it on the paper. */
+  function renderGallery(state, view) {
+    const items = galleryOf(view);
+    const { gallery, galleries } = view.parts;
+    for (const [name, key] of Object.entries(galleries)) key.setAttribute("aria-pressed", name === state.gallery);
+    if (!isShown(gallery, items)) {
+      const picture = () => element("canvas", { width: SIDE * 3, height: SIDE * 3, "aria-hidden": "true" });
+      const one = (item) => button("", () => act(view, () => take(view, item)), {}, picture(), element("span"));
+      gallery.replaceChildren(...items.map(one));
+    }
+    items.forEach((item, k) => renderSmall(gallery.children[k], item, view.colours));
+    fillGallery(view);
+  }
+
+  function renderSmall(one, { label, drawn, failed }, { ink, paper: white, panel }) {
+    const [small, words] = one.children;
+    const colours = [white, ink].map(solid);
+    eachCell(small, (i) => (drawn ? colours[drawn.x[i]] : solid(panel)), 3);
+    const missing = failed ? "could not be loaded" : "\u2026";
+    put(words, "textContent", `${label}: ${drawn ? nats(drawn.logProb) : missing}`);
+    one.disabled = !drawn;
   }
 
   /** Drawings to start from. They come with the first network that has been loaded. */
@@ -525,23 +821,24 @@
     });
   }
 
-  function renderCoin(view) {
+  /** The toss of the pixel that is pointed at, or else of the last one. */
+  function renderCoin({ pointed }, view) {
     const { steps, uniforms } = view.drawing;
     const { coinFill, coinMark, coinText } = view.parts;
-    const step = steps.at(-1);
+    const step = steps.find(({ variable }) => variable === pointed) ?? steps.at(-1);
     coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
     coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
     coinMark.hidden = !step || step.known;
     put(coinText, "textContent", step ? tossed(step, uniforms) : "A random number u decides: ink if u < p.");
   }
 
-  function tossed({ variable, value, known, p }, uniforms) {
+  function tossed({ variable, value, known, p, logProb }, uniforms) {
     const u = uniforms[variable];
     // as many digits as it takes to see which is the smaller
     const digits = [2, 3, 4, 5, 6, 7].find((n) => known || p.toFixed(n) !== u.toFixed(n)) ?? 8;
     const drawn = `u = ${u.toFixed(digits)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
     const verdict = known ? `given: ${value ? "ink" : "no ink"}` : drawn;
-    return `${place(variable)}: p = ${p.toFixed(digits)}, ${verdict}`;
+    return `${place(variable)}: p = ${p.toFixed(digits)}, ${verdict}. Surprise ${(-logProb).toFixed(2)} nats`;
   }
 
   function renderNumbers(state, view) {
@@ -549,11 +846,19 @@
     const { steps } = view.drawing;
     const t = steps.length;
     const { yours, networks } = scores(steps);
-    const given = knownCount(state.given) ? `; given ${short(yours)}, drawn ${short(networks)}` : "";
     put(timeline, "value", t);
     put(timeText, "textContent", `${t} of ${D}`);
     put(total, "textContent", `log p(${t === D ? "x" : `first ${t} pixels`}) = ${nats(yours + networks)}`);
-    put(shares, "textContent", `(at temperature 1${given})`);
+    put(shares, "textContent", `(at temperature 1${comparison(state, t, yours, networks)})`);
+  }
+
+  /** What the reader's change costs, or the shares of what was given and what was drawn. */
+  function comparison({ given, before }, t, yours, networks) {
+    if (before !== null && t === D) {
+      const change = yours + networks - before;
+      return `; before your change ${short(before)}: it ${change < 0 ? "costs" : "saves"} ${nats(Math.abs(change))}`;
+    }
+    return knownCount(given) ? `; given ${short(yours)}, drawn ${short(networks)}` : "";
   }
 
   function renderControls(state, view) {
@@ -571,6 +876,7 @@
     parts.rowsControl.hidden = isOpen;
     parts.hideControls.hidden = !isOpen;
     put(parts.order, "value", state.mode);
+    put(parts.orderSays, "textContent", MODES[state.mode].says);
     put(parts.seed, "value", state.draft ?? state.seed);
     put(parts.speed, "value", state.speed);
     put(parts.speedText, "textContent", speedName(state.speed));
@@ -594,6 +900,8 @@
       ...playback(view),
       ...settings(view),
       ...hand(view),
+      ...severalAtOnce(view),
+      progress: element("progress", { max: 1, "aria-label": "Loading the network" }),
       status: element("p", { className: "status", role: "status" }),
       whereabouts: element("p", { className: "unseen", "aria-live": "polite" }),
       coinFill: element("i"),
@@ -617,6 +925,10 @@
       heat: canvas(SIDE * CELL, SIDE * CELL, "Heat map: how probable ink is at each pixel"),
       orderMap: canvas(SIDE * 4, SIDE * 4, "Which pixels come early and which late"),
       strip: canvas(D * 2, 112, "The surprise of each pixel, in the order of drawing"),
+      coin: div("coin"),
+      choices: div("settings"),
+      own: div("hand"),
+      gallery: element("div", { className: "gallery" }),
     };
   }
 
@@ -637,11 +949,27 @@
       undo: button("Undo", () => view.trail?.undo(), { title: "Ctrl+Z" }),
       redo: button("Redo", () => view.trail?.redo(), { title: "Ctrl+Shift+Z" }),
       reset: button("Reset", () => act(view, reset), { title: "as it was in the beginning" }),
+      hide: button("Hide a half", () => act(view, () => hideHalf(view)), {
+        title: "erase the upper half; the network for any order expects what is missing",
+      }),
+      save: button("Save picture", () => save(view)),
       play: button("Play", () => (view.state.playing ? pause(view) : play(view))),
       step: button("Step", () => goTo(view, view.state.t + 1)),
       again: button("Again", () => again(view), { title: "the same seed once more" }),
       timeline: slider(0, D, 1, (t) => goTo(view, t)),
       timeText: readout(),
+    };
+  }
+
+  /** Which small pictures are shown; pressed once more, none. */
+  function severalAtOnce(view) {
+    const choose = (name) =>
+      act(view, () => update(view, { gallery: view.state.gallery === name ? "none" : name, playing: false }));
+    return {
+      galleries: {
+        more: button("Six more", () => choose("more"), { title: "the same, with the next six seeds" }),
+        orders: button("Every order", () => choose("orders"), { title: "the same random numbers, in every order" }),
+      },
     };
   }
 
@@ -654,6 +982,7 @@
         again(view);
       });
     return {
+      orderSays: element("p", { className: "note" }),
       order: element("select", { onchange: ({ target }) => act(view, () => changeMode(view, target.value)) }, ...modes),
       seed: element("input", {
         type: "number",
@@ -722,44 +1051,81 @@
     };
   }
 
+  const div = (className, ...children) => element("div", { className }, ...children);
+
+  function filled(box, ...children) {
+    box.append(...children);
+    return box;
+  }
+
   /** The widget: all parts in their places. */
   function widgetOf(parts) {
-    const div = (className, ...children) => element("div", { className }, ...children);
-    const keys = Object.entries(parts.tools).map(([name, radio]) =>
-      element("label", {}, radio, element("span", {}, name)),
-    );
-    const tools = element(
-      "div",
-      { className: "group", role: "radiogroup", "aria-label": "Tool" },
-      ...keys,
-      parts.clear,
-    );
-    const track = element("div", { className: "track", "aria-hidden": "true" }, parts.coinFill, parts.coinMark);
-    const note = `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats. All bars together make \u2212log p(x).`;
     return element(
       "section",
       { className: "live-made", "aria-label": "Live MADE" },
-      div("bar", parts.draw, parts.complete, group("Playback", parts.play, parts.step, parts.again)),
-      group("Back and forth", parts.undo, parts.redo, parts.reset),
+      div(
+        "bar",
+        group("Draw", parts.draw, parts.hide, parts.complete),
+        group("Playback", parts.play, parts.step, parts.again),
+      ),
       parts.status,
+      parts.progress,
       parts.whereabouts,
+      ...paperOf(parts),
+      filled(
+        parts.choices,
+        figure(parts.orderMap, legend("legend order", "first", "last")),
+        div("", field("Order", "", parts.order), parts.orderSays, field("Seed", "", parts.seed)),
+        div("", field("Speed", parts.speedText, parts.speed), field("Temperature", parts.warmthText, parts.warmth)),
+      ),
+      filled(parts.own, parts.rowsControl, parts.hideControls, parts.starters),
+    );
+  }
+
+  /** The pictures, and the numbers that belong to them. */
+  function paperOf(parts) {
+    const keys = Object.entries(parts.tools).map(([name, radio]) =>
+      element("label", {}, radio, element("span", {}, name)),
+    );
+    const about = { className: "group", role: "radiogroup", "aria-label": "Tool" };
+    const tools = element("div", about, ...keys, parts.clear);
+    const height = `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats (a dark end: more).`;
+    return [
       div(
         "views",
         figure(parts.paper, tools),
-        figure(parts.heat, "probability of ink, given what came before: ", legend("legend", "0", "1")),
+        figure(
+          parts.heat,
+          element("p", {}, "probability of ink, given what came before: ", legend("legend", "0", "1")),
+          group("Back and forth", parts.undo, parts.redo, parts.reset, parts.save),
+        ),
       ),
-      div("coin", parts.coinText, track),
+      group("Several at once", element("span", {}, "Several at once"), ...Object.values(parts.galleries)),
+      parts.gallery,
+      filled(parts.coin, parts.coinText, div("track", parts.coinFill, parts.coinMark)),
       element("p", {}, parts.total, " ", parts.shares),
       parts.strip,
-      element("p", { className: "note" }, note),
+      element("p", { className: "note" }, `${height} All bars together make \u2212log p(x).`),
       field("Pixel", parts.timeText, parts.timeline),
-      div(
-        "settings",
-        figure(parts.orderMap, legend("legend order", "first", "last")),
-        div("", field("Order", "", parts.order), field("Seed", "", parts.seed)),
-        div("", field("Speed", parts.speedText, parts.speed), field("Temperature", parts.warmthText, parts.warmth)),
-      ),
-      div("hand", parts.rowsControl, parts.hideControls, parts.starters),
+    ];
+  }
+
+  function whenSeen(view, action) {
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      action();
+    });
+    observer.observe(view.parts.paper);
+  }
+
+  /** The recorded drawing plays at once, and its network is loaded behind it. */
+  function comeAlive(view) {
+    if (view.state.t > 0 || view.state.playing || knownCount(view.state.given)) return; // the reader was faster
+    if (made.recording) play(view);
+    load(MODES[START.mode].network).then(
+      () => render(view.state, view),
+      () => {},
     );
   }
 
@@ -771,9 +1137,12 @@
       view.trail = made.trail({ write: () => addressOf(view.state), restore: (text) => restore(view, text) });
     }
     view.parts = partsOf(view);
+    const { paper, heat, strip, coin, choices, gallery, own } = view.parts;
+    view.parts.lit = { paper, heat, strip, coin, choices, gallery, own };
     view.widget = widgetOf(view.parts);
     listenToPointer(view, view.parts.paper);
     listenToKeys(view, view.parts.paper);
+    listenToPointing(view);
     paragraph.replaceWith(view.widget);
     const repaint = () => {
       view.colours = coloursOf(view.widget);
@@ -783,9 +1152,12 @@
     repaint();
     if (view.trail) {
       made.listenToUndo(view.trail);
+      const guide = guideOf(view);
+      if (guide) view.widget.prepend(guide.root);
       view.trail.begin();
       if (view.trail.address()) restore(view, view.trail.address());
     }
+    if (!view.trail?.address()) whenSeen(view, () => comeAlive(view));
     return view;
   }
 

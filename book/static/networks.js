@@ -9,13 +9,25 @@
 
   /** A walk through the variables in their order, before its first step. */
   function begin(network, order) {
+    if (network.recorded) return beginRecorded(network, order);
     return network.convolutions ? beginConvolutional(network, order) : beginMade(network, order);
   }
 
   /** The next variable in the order takes this value. Afterwards the logit of the one that follows is complete. */
   function advance(walk, value) {
-    if (walk.network.convolutions) advanceConvolutional(walk, value);
+    if (walk.network.recorded) advanceRecorded(walk, value);
+    else if (walk.network.convolutions) advanceConvolutional(walk, value);
     else advanceMade(walk, value);
+  }
+
+  /** A recording holds the logits of one drawing. What is drawn with the random numbers it was made with is the same. */
+  function beginRecorded(network, order) {
+    return { network, order, t: 0, x: new Uint8Array(network.features), logits: network.recorded };
+  }
+
+  function advanceRecorded(walk, value) {
+    walk.x[walk.order[walk.t]] = value;
+    walk.t += 1;
   }
 
   function beginMade(network, order) {

@@ -29,25 +29,34 @@
   const mix = (a, b, share) => `rgb(${a.map((v, k) => Math.round(v + (b[k] - v) * share)).join(" ")})`;
   const solid = (colour) => `rgb(${colour.join(" ")})`;
 
-  function eachCell(canvas, colour, size = CELL) {
+  const looks = new WeakMap(); // how the cells of a canvas look
+
+  /** Paint the cells that look otherwise than before: look(i) is a colour or, with a dot in the middle, "colour/dot". */
+  function eachCell(canvas, look, size = CELL) {
     const pen = canvas.getContext("2d");
+    if (!looks.has(canvas)) looks.set(canvas, []);
+    const before = looks.get(canvas);
     for (let i = 0; i < D; i++) {
-      pen.fillStyle = colour(i);
-      pen.fillRect((i % SIDE) * size, Math.floor(i / SIDE) * size, size, size);
+      const now = look(i);
+      if (now === before[i]) continue;
+      before[i] = now;
+      paintCell(pen, i, size, ...now.split("/"));
     }
     return pen;
   }
 
-  /** A dot in every cell that shows nothing. */
-  function dots(pen, shown, colour) {
-    pen.fillStyle = solid(colour);
-    shown.forEach((value, i) => {
-      if (value >= 0) return;
-      pen.fillRect(((i % SIDE) + 0.5) * CELL - 1.5, (Math.floor(i / SIDE) + 0.5) * CELL - 1.5, 3, 3);
-    });
+  function paintCell(pen, i, size, fill, dot) {
+    const [x, y] = [(i % SIDE) * size, Math.floor(i / SIDE) * size];
+    pen.fillStyle = fill;
+    pen.fillRect(x, y, size, size);
+    if (!dot) return;
+    pen.fillStyle = dot;
+    pen.fillRect(x + size / 2 - 1.5, y + size / 2 - 1.5, 3, 3);
   }
 
+  /** A frame inside a cell, until the cells are painted again. */
   function outline(pen, i, colour, width = 3) {
+    looks.get(pen.canvas)[i] = null;
     const inset = width / 2;
     pen.strokeStyle = solid(colour);
     pen.lineWidth = width;
@@ -90,7 +99,6 @@
     mix,
     solid,
     eachCell,
-    dots,
     outline,
     element,
     button,

@@ -111,7 +111,7 @@ def test_what_the_page_cannot_draw_is_refused(options, message):
 
 @pytest.fixture
 def page(visit, base):
-    page, complaints = visit(f"{base['file']}/{PAGE}")
+    page, complaints = visit(f"{base['file']}/{PAGE}#mode=rows")
     yield page
     assert not complaints, "\n" + "\n".join(complaints)
 
@@ -289,7 +289,7 @@ def test_the_first_digit_at_once_takes_less_than_a_second(page):
         new MutationObserver(() => {
           if (/^Finished/.test(status.textContent)) done(performance.now() - start)
         }).observe(status, { childList: true })
-        document.querySelector('.live-made .primary').click()
+        document.querySelector('.live-made .bar .primary').click()
       })
     }""")
     print(f"first digit {ms:.0f} ms after the click")
@@ -738,7 +738,259 @@ def test_numbers_that_look_equal_get_more_digits(page):
     for text in said:
         p, u = map(float, re.search(r"p = ([\d.]+), u = ([\d.]+)", text).groups())
         assert p != u, text
-        assert (u < p) == text.endswith(": ink"), text
+        assert (u < p) == (": ink." in text), text
+
+
+# ---- several at once, and what belongs together ---------------------------------------------------------------------
+
+SMALL = """() => [...document.querySelectorAll('.gallery button')].map(button => {
+  const pen = button.querySelector('canvas').getContext('2d')
+  const ink = i => pen.getImageData(i % 28 * 3 + 1, Math.floor(i / 28) * 3 + 1, 1, 1).data[0] < 128
+  return { text: button.textContent, x: [...Array(784).keys()].map(i => Number(ink(i))) }
+})"""
+
+
+def gallery(page, name, n):
+    page.get_by_role("button", name=name).click()
+    page.wait_for_function(
+        """n => {
+          const buttons = [...document.querySelectorAll('.gallery button')]
+          return buttons.length === n && buttons.every(button => !button.disabled)
+        }""",
+        arg=n,
+    )
+    return page.evaluate(SMALL)
+
+
+def uniforms(page, seed):
+    numbers = "seed => { const r = made.generator(seed); return [...Array(784)].map(r) }"
+    return torch.tensor(page.evaluate(numbers, seed), dtype=torch.float64)[None]
+
+
+@in_browser
+def test_six_more_are_completions_with_the_next_six_seeds(page):
+    model = setting("pixelcnn", "natural")
+    page.evaluate("made.networks.load('pixelcnn')")
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    slide(page, "Rows given", 12)
+    shown = gallery(page, "Six more", 6)
+    first = drawing(model, uniforms(page, 13), torch.full((1, 784), torch.nan).double())
+    given = first.clone()
+    given[:, 12 * 28 :] = torch.nan
+    for k, one in enumerate(shown):
+        expected = drawing(model, uniforms(page, 14 + k), given)
+        assert one["x"] == expected[0].long().tolist()
+        with torch.no_grad():
+            said = f"{model.log_prob(expected).item():.1f}".replace("-", "\u2212")
+        assert one["text"] == f"seed {14 + k}: {said} nats"
+    page.locator(".gallery button").nth(3).click()
+    assert page.get_by_label("Seed").input_value() == "17"
+    assert shown[3]["text"].split(": ")[1] in finish(page)
+    page.wait_for_timeout(400)
+    assert "gallery=more" in page.url
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('.settings input').value === '13'")
+    page.get_by_role("button", name="Six more").click()
+    assert page.locator(".gallery button").count() == 0
+
+
+@in_browser
+def test_every_order_draws_with_the_same_numbers(page):
+    shown = gallery(page, "Every order", 4)
+    u = uniforms(page, 13)
+    nothing = torch.full((1, 784), torch.nan).double()
+    shuffled = page.evaluate("""() => {
+      const random = made.generator(13)
+      for (let k = 0; k < 784; k++) random()
+      return made.randomOrder(784, random)
+    }""")
+    any_order = live_weights.load("any_order").double()
+    models = [
+        setting("pixelcnn", "natural"),
+        setting("natural", "natural"),
+        any_order.under(made.Connectivity.create(784, any_order.config.hidden, torch.tensor(shuffled))),
+        setting("any_order", "natural"),
+    ]
+    for one, model in zip(shown, models, strict=True):
+        assert one["x"] == drawing(model, u, nothing)[0].long().tolist()
+
+
+@in_browser
+def test_a_pixel_and_its_bar_belong_together(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    coin = page.locator(".coin span")
+    spot = lambda canvas, x, y: page.locator(canvas).hover(position={"x": x, "y": y})
+    box = page.locator("canvas.paper").bounding_box()
+    plain = page.evaluate(PICTURES)
+    spot("canvas.paper", (20.5) * box["width"] / 28, (9.5) * box["height"] / 28)
+    assert coin.inner_text().startswith("row 10, column 21:")
+    pointed = page.evaluate(PICTURES)
+    assert [a == b for a, b in zip(plain, pointed, strict=True)][:4] == [False, False, False, True]
+    strip = page.locator(".live-made > canvas").bounding_box()
+    spot(".live-made > canvas", (9 * 28 + 20.5) * strip["width"] / 784, 20)
+    assert coin.inner_text().startswith("row 10, column 21:")
+    assert page.evaluate(PICTURES)[:4] == pointed[:4]
+    page.mouse.move(2, 2)
+    assert page.evaluate(PICTURES) == plain
+
+
+@in_browser
+def test_a_spoiled_pixel_shows_what_it_costs(page):
+    model = setting("natural", "natural")
+    page.locator(f"{LIVE} select").select_option("made")
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Draw a digit").click()
+    finish(page)
+    x = drawing(model, uniforms(page, 13), torch.full((1, 784), torch.nan).double())
+    spoiled = x.clone()
+    spoiled[0, 2 * 28 + 3] = 1
+    with torch.no_grad():
+        before, after = model.log_prob(torch.cat([x, spoiled])).tolist()
+    choose(page, "ink")
+    paint(page, (2, 3))
+    text = page.locator(LIVE).inner_text()
+    said = re.search(r"log p\(x\) = (.\S+) nats .*; before your change (.\S+): it costs (\S+) nats", text)
+    number = lambda part: float(part.replace("\u2212", "-"))
+    for part, expected in zip(said.groups(), (after, before, before - after), strict=True):
+        assert number(part) == pytest.approx(expected, abs=0.051)
+    paint(page, (4, 3), (6, 3))
+    assert "before your change" in page.locator(LIVE).inner_text()
+    page.get_by_label("Seed").fill("15")
+    page.get_by_label("Seed").press("Enter")
+    assert "before your change" not in page.locator(LIVE).inner_text()
+
+
+@in_browser
+def test_the_picture_can_be_kept(page):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save picture").click()
+    content = download.value.path().read_bytes()
+    assert download.value.suggested_filename == "made-seed-13.png"
+    stored = page.evaluate("document.querySelector('canvas.paper').toDataURL()").split(",")[1]
+    assert content == base64.b64decode(stored)
+
+
+@in_browser
+def test_half_of_the_digit_is_hidden_in_one_step(page):
+    fill_speed(page, 100)
+    page.get_by_role("button", name="Hide a half").click()  # of nothing: of a drawing to start from
+    page.wait_for_function("() => /expects/.test(document.querySelector('.live-made .status').textContent)")
+    assert page.get_by_label(re.compile("^Pixel")).input_value() == "392"
+    page.get_by_role("button", name="Complete").click()
+    assert "392 missing pixels" in finish(page)
+    lower = right_half(page)[14 * 14 :]
+    page.get_by_role("button", name="Hide a half").click()
+    page.wait_for_function("() => /expects/.test(document.querySelector('.live-made .status').textContent)")
+    assert len(set(right_half(page)[: 14 * 14])) == 1
+    assert len(set(lower)) == 2
+
+
+@in_browser
+def test_only_what_has_changed_is_painted_again(page):
+    page.evaluate("made.networks.load('pixelcnn')")
+    counts = page.evaluate("""() => {
+      let count = 0
+      const fill = CanvasRenderingContext2D.prototype.fillRect
+      CanvasRenderingContext2D.prototype.fillRect = function (...box) { count += 1; fill.apply(this, box) }
+      const slider = document.querySelector('.live-made .field input')
+      const counted = t => {
+        count = 0
+        slider.value = t
+        slider.dispatchEvent(new Event('input', { bubbles: true }))
+        return count
+      }
+      const counts = [300, 301, 302].map(counted)
+      CanvasRenderingContext2D.prototype.fillRect = fill
+      return counts
+    }""")
+    assert counts[0] > 600
+    assert max(counts[1:]) < 20
+
+
+# ---- things to try -------------------------------------------------------------------------------------------------
+
+STEPS = range(8)
+
+
+def steps(page):
+    return page.locator(".guide > .group button:not(.primary)")
+
+
+@in_browser
+def test_the_list_becomes_a_guide(page):
+    assert steps(page).count() == len(STEPS)
+    assert page.get_by_role("heading", name="Things to try").count() == 0
+    for n in STEPS:
+        page.locator(".guide .primary").click()
+        assert steps(page).nth(n).get_attribute("aria-current") == "step"
+
+
+@in_browser
+@pytest.mark.parametrize("n", STEPS)
+def test_a_step_sets_its_state_and_a_bet_is_answered(n, visit, base):
+    page, complaints = visit(f"{base['file']}/{PAGE}#mode=rows")
+    page.evaluate("Promise.all(['pixelcnn', 'natural', 'any_order'].map(name => made.networks.load(name)))")
+    start = page.evaluate(HASH)
+    steps(page).nth(n).click()
+    assert page.locator(".guide-lit").count() == 1
+    page.wait_for_function("start => new URLSearchParams(location.hash.slice(1)).toString() !== start", arg=start)
+    bet, number = page.locator(".guide-bet button").first, page.locator(".guide-bet input")
+    if bet.count():
+        if number.count():
+            number.fill("30")
+        bet.click()
+        page.wait_for_function("() => /nats/.test(document.querySelector('.guide-bet [role=status]').textContent)")
+        assert page.locator(".guide-covered").count() == 0
+    page.get_by_role("button", name="Undo").click()
+    assert not complaints
+
+
+@in_browser
+def test_bets_are_settled_by_the_network(page):
+    model = setting("pixelcnn", "natural")
+    nothing = torch.full((1, 784), torch.nan).double()
+    drawn = [drawing(model, uniforms(page, 13), nothing, temperature) for temperature in (1.0, 0.5)]
+    spoiled = drawn[0].clone()
+    spoiled[0, 2 * 28 + 2] = 1
+    with torch.no_grad():
+        at_1, at_05, after = model.log_prob(torch.cat([*drawn, spoiled])).tolist()
+        logits = model(drawn[0]).reshape(1, 784)
+        surprise = torch.nn.functional.binary_cross_entropy_with_logits(logits, drawn[0], reduction="none")[0]
+    top = surprise.argmax().item()
+
+    def settled(n, answer):
+        steps(page).nth(n).click()
+        answer()
+        page.wait_for_function("() => /nats/.test(document.querySelector('.guide-bet [role=status]').textContent)")
+        return page.locator(".guide-bet [role=status]").inner_text().replace("\u2212", "-")
+
+    def bet(value):
+        page.locator(".guide-bet input").fill(str(value))
+        page.locator(".guide-bet button").click()
+
+    said = settled(0, lambda: bet(100))
+    assert said.startswith(f"{-at_1:.1f} nats. You bet 100.0: {100 + at_1:.1f} too much")
+    paper = page.locator("canvas.paper")
+
+    def pick():
+        page.wait_for_function("() => document.querySelector('.live-made .field input').value === '784'")
+        assert page.locator(".guide-covered").count() == 3
+        box = paper.bounding_box()
+        paper.click(position={"x": 12.5 * box["width"] / 28, "y": 9.5 * box["height"] / 28})
+
+    said = settled(1, pick)
+    assert f"row {top // 28 + 1}, column {top % 28 + 1}: p = " in said
+    assert f"{surprise[top]:.2f} nats. Yours, row 10, column 13, cost {surprise[9 * 28 + 12]:.2f}." in said
+    said = settled(2, lambda: page.locator(".guide-bet button").nth(1).click())
+    right = "more" if at_05 > at_1 else "less"
+    assert said.startswith(f"{'No' if right == 'more' else 'Yes'}: {right} probable.")
+    assert f"from {at_1:.1f} to {at_05:.1f} nats" in said
+    said = settled(7, lambda: bet(3))
+    assert said.startswith(f"{at_1 - after:.1f} nats; you bet 3.0.")
 
 
 @in_browser
