@@ -704,10 +704,12 @@
   function renderPaper(state, view, shown, latest) {
     const { blue, orange, purple, ink, paper: white, panel, line } = view.colours;
     const { paper } = view.parts;
+    const open = `${solid(panel)}/${solid(line)}`;
+    const drawn = [white, ink].map(solid);
+    const yours = [mix(white, blue, 0.12), solid(blue)];
     const pen = eachCell(paper, (i) => {
-      if (shown[i] < 0) return `${solid(panel)}/${solid(line)}`;
-      if (state.given[i] < 0) return solid(shown[i] ? ink : white);
-      return shown[i] ? solid(blue) : mix(white, blue, 0.12);
+      if (shown[i] < 0) return open;
+      return (state.given[i] < 0 ? drawn : yours)[shown[i]];
     });
     if (latest !== null) outline(pen, latest, orange);
     if (state.pointed !== null) outline(pen, state.pointed, purple);
@@ -717,9 +719,10 @@
   function renderHeat(state, view, shown, latest) {
     const { orange, purple, ink, paper: white, panel, line } = view.colours;
     const p = probabilities(state, view.drawing);
+    const [none, dot] = [solid(panel), `/${solid(line)}`];
     const pen = eachCell(view.parts.heat, (i) => {
-      const fill = p[i] < 0 ? solid(panel) : mix(white, orange, p[i]);
-      return shown[i] < 0 ? `${fill}/${solid(line)}` : fill;
+      const fill = p[i] < 0 ? none : mix(white, orange, p[i]);
+      return shown[i] < 0 ? fill + dot : fill;
     });
     if (latest !== null) outline(pen, latest, ink);
     if (state.pointed !== null) outline(pen, state.pointed, purple);
@@ -797,8 +800,9 @@
 
   function renderSmall(one, { label, drawn, failed }, { ink, paper: white, panel }) {
     const [small, words] = one.children;
-    const colours = [white, ink].map(solid);
-    eachCell(small, (i) => (drawn ? colours[drawn.x[i]] : solid(panel)), 3);
+    if (isShown(small, drawn, failed, ink)) return;
+    const colours = [white, ink, panel].map(solid);
+    eachCell(small, (i) => colours[drawn ? drawn.x[i] : 2], 3);
     const missing = failed ? "could not be loaded" : "\u2026";
     put(words, "textContent", `${label}: ${drawn ? nats(drawn.logProb) : missing}`);
     one.disabled = !drawn;
@@ -815,9 +819,10 @@
         button("", () => act(view, () => startFrom(view, digit)), { "aria-label": `drawing ${k + 1}` }, small());
       starters.append(element("span", {}, "Start from"), ...network.starters.map(start));
     }
-    const { ink, paper: white } = view.colours;
+    if (isShown(starters, view.colours)) return;
+    const colours = [view.colours.paper, view.colours.ink].map(solid);
     starters.querySelectorAll("canvas").forEach((small, k) => {
-      eachCell(small, (i) => solid(network.starters[k][i] ? ink : white), 2);
+      eachCell(small, (i) => colours[network.starters[k][i]], 2);
     });
   }
 
@@ -826,7 +831,7 @@
     const { steps, uniforms } = view.drawing;
     const { coinFill, coinMark, coinText } = view.parts;
     const step = steps.find(({ variable }) => variable === pointed) ?? steps.at(-1);
-    coinFill.style.width = `${100 * (step ? step.p : 0)}%`;
+    coinFill.style.transform = `scaleX(${step ? step.p : 0})`;
     coinMark.style.left = `${100 * (step ? uniforms[step.variable] : 0)}%`;
     coinMark.hidden = !step || step.known;
     put(coinText, "textContent", step ? tossed(step, uniforms) : "A random number u decides: ink if u < p.");
