@@ -20,7 +20,7 @@ PUT_TOGETHER = {"bs-tooltip-auto"}  # a class that bootstrap.js makes of parts
 PLACEHOLDER = "digest=TRIMMED"  # in book/tools/templates/static/webpack-macros.html
 
 CODE = r'class="highlight'
-EXPLORER, LIVE = r'src="[^"]*mask_explorer\.png"', r'src="[^"]*live_made\.png"'
+EXPLORER, LIVE, DRAWING = (rf'src="[^"]*/{name}\.png"' for name in ("mask_explorer", "live_made", "drawing"))
 PLAY = f"{EXPLORER}|{LIVE}"
 # What the text of a page must have for a file to be of use: (part of the file's name, or of an inline script; pattern).
 USES = [
@@ -38,10 +38,12 @@ USES = [
     ("mask_explorer", EXPLORER),
     ("live_made", LIVE),
     ("networks.js", LIVE),
-    ("paper.js", PLAY),
+    ("recording.js", f"{LIVE}|{DRAWING}"),
+    ("drawing.js", DRAWING),
+    ("paper.js", f"{PLAY}|{DRAWING}"),
     ("guide.js", PLAY),
-    ("play.css", PLAY),
-    ("made.js", PLAY),
+    ("play.css", f"{PLAY}|{DRAWING}"),
+    ("made.js", f"{PLAY}|{DRAWING}"),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]
 

@@ -1,7 +1,8 @@
 """Write the shipped MNIST networks as scripts that a page can load: `python book/tools/live_weights.py`.
 
 `build.py` calls it. Pages opened from disk may not fetch() a file, but they may load a script. So each network becomes
-one call of a function of book/static/networks.js, with the weights as base64 text.
+one call of a function of book/static/networks.js, with the weights as base64 text. One drawing is recorded, so that it
+can be shown before any network has been loaded.
 """
 
 import base64
@@ -21,6 +22,7 @@ BOOK = Path(__file__).resolve().parents[1]
 TARGET = BOOK / "static" / "live_weights"
 NETWORKS = ("pixelcnn", "natural", "any_order")
 SEED, STARTERS = 1, [12, 13, 14, 23, 27, 38]  # which drawings of the PixelCNN a reader may start from
+RECORDED = 13  # the seed of the recorded drawing: that of live_made.js
 
 
 def kept(model):
@@ -82,6 +84,28 @@ def script(name, model, starters):
     return f"made.networks.receive({json.dumps(name)}, {json.dumps(network)});\n"
 
 
+def page_uniforms(seed: int, n: int) -> Tensor:
+    """The first n random numbers that a page draws from a seed: those of `made.generator` in book/static/made.js."""
+    numbers = []
+    for k in range(1, n + 1):
+        state = (seed + k * 0x6D2B79F5) % 2**32
+        z = (state ^ state >> 15) * (state | 1) % 2**32
+        z ^= (z + (z ^ z >> 7) * (z | 61)) % 2**32
+        numbers.append(((z ^ z >> 14) + 0.5) / 2**32)
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def recording(model: pixelcnn.WidePixelCNN) -> str:
+    """The text of a script that holds the logits of one drawing. Its random numbers are those of the seed."""
+    model = model.double()
+    x = model.draw(page_uniforms(RECORDED, len(model.order))[None])
+    with torch.no_grad():
+        logits = model(x).flatten().float()
+    text = base64.b64encode(logits.numpy().astype("<f4").tobytes()).decode()
+    numbers = f'new Float32Array(Uint8Array.from(atob("{text}"), (c) => c.charCodeAt(0)).buffer)'
+    return f"made.recording = {{ seed: {RECORDED}, features: {len(logits)}, recorded: {numbers} }};\n"
+
+
 def load(name: str, results: Path = BOOK / "results") -> made.MADE | pixelcnn.WidePixelCNN:
     """A shipped network in float32."""
     path = results / f"mnist_{name}.safetensors"
@@ -92,9 +116,10 @@ def main(results=BOOK / "results", target=TARGET):
     models = {name: load(name, results) for name in NETWORKS}
     starters = models["pixelcnn"].sample(40, generator=torch.Generator().manual_seed(SEED))[STARTERS]
     target.mkdir(exist_ok=True)
-    for name, model in models.items():
+    texts = {name: script(name, model, starters) for name, model in models.items()}
+    for name, text in {**texts, "recording": recording(models["pixelcnn"])}.items():
         path = target / f"{name}.js"
-        path.write_text(script(name, model, starters), encoding="ascii")
+        path.write_text(text, encoding="ascii")
         print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
 
 

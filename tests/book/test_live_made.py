@@ -14,7 +14,7 @@ import live_weights
 import pixelcnn
 import pytest
 import torch
-from conftest import HTML, LOOK, NARROW, OVERFLOW, WIDE
+from conftest import HTML, LOOK, NARROW, OVERFLOW, WIDE, watch
 
 import made
 
@@ -496,6 +496,7 @@ def test_reduced_motion_is_calm_until_motion_is_asked_for(browser, base):
     page = browser.new_page(reduced_motion="reduce")
     page.goto(f"{base['file']}/{PAGE}")
     page.evaluate("made.networks.load('pixelcnn')")
+    assert "Finished" in finish(page)  # nothing moved
     assert page.get_by_label(re.compile("^Speed")).input_value() == "100"
     page.get_by_role("button", name="Draw a digit").click()
     page.wait_for_function("() => document.querySelector('.live-made .field input').value !== '0'")
@@ -911,6 +912,91 @@ def test_only_what_has_changed_is_painted_again(page):
     assert max(counts[1:]) < 20
 
 
+# ---- alive at once: the recorded drawing -----------------------------------------------------------------------------
+
+
+@in_browser
+def test_the_random_numbers_of_a_page_in_python(page):
+    for seed in (0, 13, 999999):
+        assert torch.equal(live_weights.page_uniforms(seed, 784)[None], uniforms(page, seed))
+
+
+@in_browser
+def test_the_recording_is_what_the_network_draws(page):
+    model = setting("pixelcnn", "natural")
+    x = drawing(model, uniforms(page, 13), torch.full((1, 784), torch.nan).double())
+    with torch.no_grad():
+        logits = model(x).flatten()
+    assert page.evaluate("made.recording.seed") == 13
+    assert (torch.tensor(page.evaluate("[...made.recording.recorded]")) - logits).abs().max() < 1e-5
+    played = page.evaluate("""async () => {
+      const random = made.generator(13)
+      const uniforms = [...Array(784)].map(random)
+      return [...made.networks.sample(made.recording, { uniforms })]
+    }""")
+    assert played == x[0].long().tolist()
+
+
+@in_browser
+def test_a_drawing_plays_at_once_and_needs_no_network(browser, base):
+    page = browser.new_page(viewport=WIDE)
+    page.route("**/live_weights/pixelcnn*", lambda route: route.abort())
+    page.goto(f"{base['http']}/{PAGE}")
+    message = finish(page)
+    assert page.get_by_label("Seed").input_value() == "13"
+    page.close()
+    page = browser.new_page(viewport=WIDE)
+    page.goto(f"{base['http']}/{PAGE}")
+    assert finish(page) == message
+    page.wait_for_function("() => document.querySelectorAll('.live-made .starters button').length > 3")
+    page.get_by_role("button", name="Draw a digit").click()
+    fill_speed(page, 100)
+    page.wait_for_function("before => !document.querySelector('.status').textContent.startsWith(before)", arg=message)
+    assert finish(page) != message
+    assert page.get_by_label("Seed").input_value() == "14"
+    page.close()
+
+
+@in_browser
+def test_an_order_says_what_to_expect_of_it(page):
+    said = set()
+    for mode in ("rows", "made", "random", "anyRows"):
+        page.locator(f"{LIVE} select").select_option(mode)
+        said.add(page.locator(".settings .note").inner_text())
+    assert len(said) == 4
+    assert any("few digits that can be read" in text for text in said)
+
+
+@in_browser
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_first_page_shows_a_small_drawing(motion, browser, base):
+    page = browser.new_page(viewport=WIDE, reduced_motion=motion)
+    complaints = watch(page, base["file"])
+    page.goto(f"{base['file']}/book/index.html")
+    page.locator(".small-drawing canvas").first.scroll_into_view_if_needed()
+    inked = """() => [...document.querySelectorAll('.small-drawing canvas')].map(canvas => {
+      const pen = canvas.getContext('2d')
+      return [...Array(784).keys()].map(i => pen.getImageData(i % 28 * 8 + 4, Math.floor(i / 28) * 8 + 4, 1, 1).data[0])
+    })"""
+    if motion == "reduce":
+        page.wait_for_function("() => document.querySelectorAll('.small-drawing canvas').length === 2")
+        before = page.evaluate(inked)
+        page.wait_for_timeout(300)
+        assert page.evaluate(inked) == before
+        page.get_by_role("button", name="Draw it again").click()
+        page.wait_for_function(f"before => JSON.stringify(({inked})()[0]) !== before", arg=json.dumps(before[0]))
+    last = "() => document.querySelectorAll('.small-drawing canvas')[0].getContext('2d').getImageData(220, 220, 1, 1).data[0]"
+    page.wait_for_function(f"() => ({last})() === 255")  # the last pixel is on white paper
+    paper, heat = page.evaluate(inked)
+    model = setting("pixelcnn", "natural")
+    x = drawing(model, live_weights.page_uniforms(13, 784)[None], torch.full((1, 784), torch.nan).double())
+    assert [int(red < 128) for red in paper] == x[0].long().tolist()
+    assert len(set(heat)) > 20
+    assert page.locator(".small-drawing a").get_attribute("aria-label").startswith("A handwritten 7")
+    assert not complaints
+    page.close()
+
+
 # ---- things to try -------------------------------------------------------------------------------------------------
 
 STEPS = range(8)
@@ -1037,6 +1123,7 @@ def test_without_scripts_the_picture_stays(name, browser, base):
 def test_the_networks_are_small_and_said_to_be(built):
     folder = HTML / "_static" / "live_weights"
     megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
+    assert megabytes.pop("recording") < 0.005
     assert set(megabytes) == set(live_weights.NETWORKS)
     most = {"pixelcnn": 0.2, "natural": 1.9, "any_order": 4.1}  # each is loaded when it is chosen
     assert all(megabytes[name] < most[name] for name in live_weights.NETWORKS)
