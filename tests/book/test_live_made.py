@@ -985,7 +985,7 @@ def test_the_first_page_shows_a_small_drawing(motion, browser, base):
         assert page.evaluate(inked) == before
         page.get_by_role("button", name="Draw it again").click()
         page.wait_for_function(f"before => JSON.stringify(({inked})()[0]) !== before", arg=json.dumps(before[0]))
-    last = "() => document.querySelectorAll('.small-drawing canvas')[0].getContext('2d').getImageData(220, 220, 1, 1).data[0]"
+    last = "() => document.querySelector('.small-drawing canvas').getContext('2d').getImageData(220, 220, 1, 1).data[0]"
     page.wait_for_function(f"() => ({last})() === 255")  # the last pixel is on white paper
     paper, heat = page.evaluate(inked)
     model = setting("pixelcnn", "natural")
