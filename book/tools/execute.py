@@ -57,7 +57,7 @@ def normalise(notebook):
     first.source = launch.with_opening(first.source, *launch.repository())
     seen = set()
     for cell in notebook.cells:
-        cell.metadata = {key: cell.metadata[key] for key in ("mystnb", "tags") if key in cell.metadata}
+        cell.metadata = {key: cell.metadata[key] for key in ("answers", "mystnb", "tags") if key in cell.metadata}
         # An identity made from the text survives a conversion; jupytext would draw a new one at random.
         identity, salt = "", 0
         while not identity or identity in seen:

@@ -22,6 +22,7 @@ PLACEHOLDER = "digest=TRIMMED"  # in book/tools/templates/static/webpack-macros.
 CODE = r'class="highlight'
 EXPLORER, LIVE, DRAWING = (rf'src="[^"]*/{name}\.png"' for name in ("mask_explorer", "live_made", "drawing"))
 PLAY = f"{EXPLORER}|{LIVE}"
+ANSWERS = r'class="answers"'
 # What the text of a page must have for a file to be of use: (part of the file's name, or of an inline script; pattern).
 USES = [
     ("pygments.css", CODE),
@@ -40,10 +41,11 @@ USES = [
     ("networks.js", LIVE),
     ("recording.js", f"{LIVE}|{DRAWING}"),
     ("drawing.js", DRAWING),
-    ("paper.js", f"{PLAY}|{DRAWING}"),
+    ("answers.", ANSWERS),
+    ("paper.js", f"{PLAY}|{DRAWING}|{ANSWERS}"),
     ("guide.js", PLAY),
     ("play.css", f"{PLAY}|{DRAWING}"),
-    ("made.js", f"{PLAY}|{DRAWING}"),
+    ("made.js", f"{PLAY}|{DRAWING}|{ANSWERS}"),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]
 

@@ -52,7 +52,7 @@ def sent(paths):
     return sum(len(gzip.compress(path.read_bytes(), 6)) for path in paths)
 
 
-PLAY = ("made.js", "paper.js", "play.css")  # what the interactive pages share
+PLAY = ("made.js", "paper.js")  # what the interactive pages share
 
 # ---- what a page loads ---------------------------------------------------------------------------------------------
 
@@ -73,7 +73,13 @@ def test_a_page_loads_what_it_uses_and_no_more(path, built):
         "recording.js": "/live_made.png" in text or "/drawing.png" in text,
         "drawing.js": "/drawing.png" in text,
         "guide.js": "/live_made.png" in text or "/mask_explorer.png" in text,
-        **dict.fromkeys(PLAY, any(f"/{name}.png" in text for name in ("live_made", "mask_explorer", "drawing"))),
+        "answers.js": 'class="answers"' in text,
+        "play.css": any(f"/{name}.png" in text for name in ("live_made", "mask_explorer", "drawing")),
+        **dict.fromkeys(
+            PLAY,
+            'class="answers"' in text
+            or any(f"/{name}.png" in text for name in ("live_made", "mask_explorer", "drawing")),
+        ),
         "searchindex.js": path.name == "search.html",
         "togglebutton.js": False,
         "design-tabs.js": False,
