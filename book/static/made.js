@@ -66,10 +66,10 @@
   }
 
   /** For every layer, [unit][input]: true where a path leads from the input to the unit. A product of masks. */
-  function views(degrees, rule = ">") {
-    const inputs = range(degrees[0].length);
+  function views(masks) {
+    const inputs = range(masks[0][0].length);
     const seen = [inputs.map((i) => inputs.map((j) => i === j))];
-    for (const kept of buildMasks(degrees, rule)) {
+    for (const kept of masks) {
       const below = seen.at(-1);
       seen.push(kept.map((row) => inputs.map((j) => row.some((edge, k) => edge && below[k][j]))));
     }
@@ -78,7 +78,7 @@
 
   /** [i][j] is true if output i can see input j through the layers. */
   function reachable(degrees, rule = ">") {
-    return views(degrees, rule).at(-1);
+    return views(buildMasks(degrees, rule)).at(-1);
   }
 
   /** Fraction of the D(D-1)/2 allowed dependencies that have a path, 1 when there is nothing to reach. */

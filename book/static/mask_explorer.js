@@ -10,16 +10,16 @@
 
 {
   const { range, degreesFromOrder, evenDegrees, randomDegrees, randomOrder, generator } = made;
-  const { buildMasks, directMask, views, coverage, calm } = made;
+  const { buildMasks, directMask, views, calm } = made;
 
   // ---- is it a distribution? ---------------------------------------------------------------------------------------
 
   /** Sum of p(x) over all 2^D rows x, for a network with these masks, random weights and Bernoulli outputs. */
-  function totalProbability(degrees, { rule = ">", direct = false, seed = 0 } = {}) {
+  function totalProbability(masks, direct = null, seed = 0) {
     const layer = layersFrom(generator(seed));
-    const layers = buildMasks(degrees, rule).map(layer);
-    const shortcut = layer(directMask(degrees, rule));
-    const D = degrees[0].length;
+    const layers = masks.map(layer);
+    const D = masks[0][0].length;
+    const shortcut = layer(direct ?? range(D).map(() => range(D).map(() => false)));
     let total = 0;
     for (let number = 0; number < 2 ** D; number++) {
       const x = range(D).map((i) => (number >> i) & 1);
@@ -50,6 +50,8 @@
 
   // ---- the state, and what changes it ------------------------------------------------------------------------------
 
+  const ALL = 9; // more masks than there can be
+
   const START = {
     D: 5,
     layers: 2,
@@ -60,9 +62,14 @@
     seed: 0,
     direct: false,
     rule: ">",
+    applied: ALL, // how many masks erase, from the inputs on; a direct connection's is the last
+    ghosts: false, // whether erased edges leave a trace
+    falling: null, // the mask that has just been applied
+    own: [], // the reader's own degrees of hidden layers
     arrange: "index",
     chosen: { level: 3, unit: 1 }, // the unit that has, or last had, the focus
     hovered: null, // the unit under the pointer
+    edge: null, // the edge that is asked about: {from: [level, unit], to: [level, unit], isDirect}
     draft: null, // {name, text}: what the reader is typing into a field
   };
   const LIMITS = { D: [2, 8], width: [1, 12], seed: [0, 9999] };
@@ -99,13 +106,37 @@
     const [, kind, layer] = name.match(/^(\w+?)(\d*)$/);
     const change = CHANGES[kind] ?? (() => ({ [name]: value }));
     const draft = ["typed", "seed"].includes(name) ? { name, text: value } : null;
-    const next = { ...state, hovered: null, draft, ...change(state, value, Number(layer)) };
+    const next = { ...state, hovered: null, edge: null, draft, ...change(state, value, Number(layer)) };
     const unit = Math.min(next.chosen.unit, sizes(next)[next.chosen.level] - 1);
-    return { ...next, chosen: { ...next.chosen, unit } };
+    const applied = state.applied >= masksOf(state) ? ALL : state.applied; // a new mask is applied, too
+    return { ...next, applied, falling: null, chosen: { ...next.chosen, unit } };
   }
 
   /** An order of the variables that are there, and after it the others. */
   const completed = (order, { typed }) => [...order, ...typed.filter((variable) => !order.includes(variable))];
+
+  /** How many masks there are. */
+  const masksOf = ({ layers, direct }) => layers + 1 + Number(direct);
+
+  /** The order with a variable at another step; the others keep their sequence. */
+  function moved(state, variable, step) {
+    const order = orderOf(state).filter((other) => other !== variable);
+    order.splice(step, 0, variable);
+    return { ...state, orderKind: "typed", typed: completed(order, state), draft: null, edge: null, hovered: null };
+  }
+
+  /** The state after the degree of a unit has changed by 1 or -1: a variable changes places with its neighbour. */
+  function withDegree(state, { level, unit }, by) {
+    const levels = degreesOf(state, orderOf(state));
+    const [degree, D] = [levels[level % levels.length][unit] + by, state.D];
+    const isHidden = level > 0 && level < levels.length;
+    const most = isHidden ? Math.max(0, D - 1) : D;
+    if (degree < 1 || degree > most) return state;
+    if (!isHidden) return moved(state, unit, degree - 1);
+    const own = levels.slice(1);
+    own[level - 1] = own[level - 1].with(unit, degree);
+    return { ...state, degrees: "own", own, edge: null };
+  }
 
   const drawnAgain = (state) => ({ ...state, seed: (state.seed + 1) % 10000, draft: null });
   const sizes = (state) => [state.D, ...state.widths.slice(0, state.layers), state.D];
@@ -130,6 +161,8 @@
     const address = new URLSearchParams();
     for (const name of ["D", "seed", ...Object.keys(OPTIONS)]) address.set(name, state[name]);
     address.set("widths", state.widths.join("."));
+    if (state.applied < masksOf(state)) address.set("applied", state.applied);
+    if (state.degrees === "own") address.set("own", state.own.map((layer) => layer.join(".")).join("-"));
     address.set("typed", state.typed.join("."));
     address.set("chosen", `${state.chosen.level}.${state.chosen.unit}`);
     return address.toString();
@@ -138,8 +171,9 @@
   const OPTIONS = {
     layers: ["1", "2", "3"],
     orderKind: ["natural", "reversed", "random", "typed"],
-    degrees: ["even", "random"],
+    degrees: ["even", "random", "own"],
     direct: ["true", "false"],
+    ghosts: ["true", "false"],
     rule: [">", ">="],
     arrange: ["index", "degree"],
   };
@@ -153,6 +187,7 @@
     }
     state.layers = Number(state.layers);
     state.direct = String(state.direct) === "true";
+    state.ghosts = String(state.ghosts) === "true";
     for (const name of ["D", "seed"]) {
       if (/^\d{1,4}$/.test(address.get(name) ?? "")) state[name] = whole(address.get(name), LIMITS[name]);
     }
@@ -161,6 +196,8 @@
     if (parseOrder(numbers("typed").join(" "), LIMITS.D[1]).order) state.typed = numbers("typed");
     const widths = numbers("widths");
     if (widths.length === 3 && widths.every((n) => n === whole(n, LIMITS.width))) state.widths = widths;
+    if (/^\d$/.test(address.get("applied") ?? "")) state.applied = Number(address.get("applied"));
+    state.own = (address.get("own") ?? "").split("-").map((layer) => layer.split(".").map(Number));
     const [level, unit] = numbers("chosen");
     if (unit >= 0 && unit < sizes(state)[level]) state.chosen = { level, unit };
     const { chosen } = state;
@@ -183,22 +220,34 @@
   function degreesOf(state, order) {
     const hidden = state.widths.slice(0, state.layers);
     const random = generator(seedOf(state, "degrees"));
-    const inner = state.degrees === "even" ? evenDegrees(state.D, hidden) : randomDegrees(state.D, hidden, random);
-    return [degreesFromOrder(order), ...inner];
+    const even = evenDegrees(state.D, hidden);
+    const kinds = {
+      even: () => even,
+      random: () => randomDegrees(state.D, hidden, random),
+      own: () => even.map((layer, l) => layer.map((degree, k) => allowedDegree(state.own[l]?.[k], degree, state.D))),
+    };
+    return [degreesFromOrder(order), ...kinds[state.degrees]()];
   }
+
+  /** A degree of the reader's own, or where there is none, or none that a hidden unit can have, the even one. */
+  const allowedDegree = (own, even, D) => (Number.isInteger(own) && own >= 1 && own < D ? own : even);
 
   /** Degrees, masks, who sees whom: level 0 are the inputs, the last level the outputs. */
   function network(state) {
     const order = orderOf(state);
     const degrees = degreesOf(state, order);
     const levels = [...degrees, degrees[0]];
-    const masks = buildMasks(degrees, state.rule);
-    const direct = state.direct ? directMask(degrees, state.rule) : null;
-    const seen = views(degrees, state.rule); // seen[level][unit][j]: a path leads from input j to the unit
+    const built = buildMasks(degrees, state.rule);
+    if (state.direct) built.push(directMask(degrees, state.rule));
+    const full = (mask) => mask.map((row) => row.map(() => true));
+    const masks = built.map((mask, l) => (l < state.applied ? mask : full(mask)));
+    const direct = state.direct ? masks.pop() : null;
+    const seen = views(masks); // seen[level][unit][j]: a path leads from input j to the unit
     return {
       D: state.D,
       order,
       levels,
+      built, // the masks as they will be when all are applied; a direct connection's is the last
       masks,
       direct,
       seen,
@@ -299,8 +348,9 @@
   function inputSentence(net, { outs }, unit, degree) {
     const head = `Input ${list([unit])}, degree ${degree}, is seen by`;
     const fair = pick(net, (i) => outs[i] && net.allowed[i][unit]);
-    const leaks = net.order.some((i) => outs[i] && !net.allowed[i][unit]);
-    if (leaks) return `${head} ${fair.length ? `${outputs(fair)} and ` : ""}<em>its own output</em>. That is a leak.`;
+    const leaks = pick(net, (i) => outs[i] && !net.allowed[i][unit]);
+    const own = leaks.join() === String(unit) ? "its own output" : `${list(leaks)}, which must not see it`;
+    if (leaks.length) return `${head} ${fair.length ? `${outputs(fair)} and ` : ""}<em>${own}</em>. That is a leak.`;
     if (fair.length) return `${head} ${outputs(fair)}.`;
     return `${head} no output: ${degree === net.D ? "it comes last" : "no path leaves it"}.`;
   }
@@ -311,7 +361,9 @@
     const joined = pick(net, (j) => traced.leakIns[j]);
     const head = `Hidden unit ${unit} of layer ${traced.level}, degree ${degree}`;
     const feeds = outs.length ? outputs(outs) : "no output";
-    const leak = joined.length ? ` It joins ${list(joined)} with <em>its own output</em>: a leak.` : "";
+    const onlyOwn = net.order.every((i) => net.order.every((j) => i === j || net.allowed[i][j] || !net.sees[i][j]));
+    const what = onlyOwn ? "its own output" : "outputs that come too early to see it";
+    const leak = joined.length ? ` It joins ${list(joined)} with <em>${what}</em>: a leak.` : "";
     return `${head}, sees ${list(ins)} and feeds ${feeds}.${leak}`;
   }
 
@@ -321,27 +373,66 @@
     const fair = pick(net, (j) => ins[j] && allowed[j]);
     const lost = pick(net, (j) => !ins[j] && allowed[j]);
     const but = lost.length ? ` It may see ${list(lost)} too, but no path leads there.` : "";
-    const leaks = net.order.some((j) => ins[j] && !allowed[j]);
-    if (leaks) return `${head} ${fair.length ? `${list(fair)} and ` : ""}<em>itself</em>. That is a leak.${but}`;
+    const leaks = pick(net, (j) => ins[j] && !allowed[j]);
+    const what = leaks.join() === String(unit) ? "itself" : `${list(leaks)}, itself and what comes later`;
+    if (leaks.length)
+      return `${head} ${fair.length ? `${list(fair)} and ` : ""}<em>${what}</em>. That is a leak.${but}`;
     if (fair.length) return `${head} ${list(fair)}.${but}`;
     return degree === 1 ? `${head} nothing: it comes first.` : `${head} nothing.${but}`;
+  }
+
+  const nameOf = (net, [level, unit]) =>
+    ({
+      input: `input ${list([unit])}`,
+      hidden: `hidden unit ${unit} of layer ${level}`,
+      output: `output ${list([unit])}`,
+    })[kindOf(net, level)];
+
+  /** What decides about an edge: {isKept, isApplied, comparison}, and the words for it. */
+  function verdict(state, net, { from, to, isDirect }) {
+    const l = isDirect ? net.built.length - 1 : from[0];
+    const isKept = net.built[l][to[1]][from[1]];
+    const rule = to[0] === net.masks.length ? state.rule : ">=";
+    const comparison = `${net.levels[to[0]][to[1]]} ${rule} ${net.levels[from[0]][from[1]]}`;
+    return { isKept, isApplied: l < state.applied, comparison, rule };
+  }
+
+  function edgeSentence(state, net, edge) {
+    const { isKept, isApplied, comparison } = verdict(state, net, edge);
+    const fate = isApplied ? "<em>erased</em>" : "<em>to be erased</em>, but this mask is not applied yet";
+    const ends = `${capital(nameOf(net, edge.from))} → ${nameOf(net, edge.to)}${edge.isDirect ? ", direct" : ""}`;
+    return `${ends}: <code>${comparison.replace(">", "&gt;")}</code>${isKept ? ", kept." : ` is false, ${fate}.`}`;
+  }
+
+  /** The line of made/masks.py that decides. */
+  const LINES = {
+    hidden: "masks = [after[..., :, None] >= before[..., None, :] for before, after in pairwise(degrees)]",
+    output: "masks.append(degrees[0][..., :, None] > degrees[-1][..., None, :])",
+  };
+
+  function codeOf(state, net, { to }) {
+    if (to[0] < net.masks.length) return LINES.hidden;
+    return state.rule === ">" ? LINES.output : `${LINES.output.replace(" > ", " >= ")}  # the mistake`;
   }
 
   /** The outputs that see what they must not. */
   const leaking = (net) => pick(net, (i) => net.sees[i].some((yes, j) => yes && !net.allowed[i][j]));
 
+  const totalOf = (state, net) => totalProbability(net.masks, net.direct, seedOf(state, "weights"));
+
   function sumFact(state, net) {
-    const { rule, direct } = state;
-    const total = totalProbability(net.levels.slice(0, -1), { rule, direct, seed: seedOf(state, "weights") });
     const rows = `all ${2 ** net.D} rows for random weights`;
     const what = `is the sum of <i>p</i>(<i>x</i>) over ${rows}. ${whyThisSum(state, net)}`;
-    return `<b>${total.toFixed(6)}</b><p>${what}</p>`;
+    return `<b>${totalOf(state, net).toFixed(6)}</b><p>${what}</p>`;
   }
 
   function whyThisSum(state, net) {
     const leaks = leaking(net);
     if (leaks.length) {
-      const see = leaks.length > 1 ? "see their own variables" : "sees its own variable";
+      const isOwn = (i) => net.order.every((j) => i === j || net.allowed[i][j] || !net.sees[i][j]);
+      const own = leaks.length > 1 ? "their own variables" : "its own variable";
+      const what = leaks.every(isOwn) ? own : "what they must not";
+      const see = `${leaks.length > 1 ? "see" : "sees"} ${what}`;
       const consequence = "what has seen the answer is no prediction, and this is no distribution.";
       return `It should be 1. ${capital(outputs(leaks))} ${see}: ${consequence}`;
     }
@@ -352,13 +443,15 @@
     );
   }
 
-  function coverageFact(state, net) {
-    const part = coverage(net.levels.slice(0, -1), state.direct);
-    const pairs = (net.D * (net.D - 1)) / 2;
+  const allPairs = (net) => (net.D * (net.D - 1)) / 2;
+  const reached = (net) => net.sees.flatMap((row, i) => row.filter((yes, j) => yes && net.allowed[i][j])).length;
+
+  function coverageFact(net) {
+    const [some, pairs] = [reached(net), allPairs(net)];
     const dependencies = count(pairs, "dependency").replace("ys", "ies");
     const have = `${pairs > 1 ? "have" : "has"} a path`;
-    const what = `is the coverage: ${Math.round(part * pairs)} of the ${dependencies} that the order allows ${have}.`;
-    return `<b>${(100 * part).toFixed(part === 1 ? 0 : 1)} %</b><p>${what}</p>`;
+    const what = `is the coverage: ${some} of the ${dependencies} that the order allows ${have}.`;
+    return `<b>${((100 * some) / pairs).toFixed(some === pairs ? 0 : 1)} %</b><p>${what}</p>`;
   }
 
   // ---- the picture -------------------------------------------------------------------------------------------------
@@ -431,9 +524,9 @@
   }
 
   /** The drawing as text. Units and edges are put in their places afterwards. */
-  function drawing(net, plan) {
+  function drawing(state, net, plan) {
     const units = net.levels.map((_, level) => net.shown[level].map((unit) => unitMarkup(net, plan, level, unit)));
-    const edges = `<g class="mx-edges">${edgesMarkup(net)}</g>`;
+    const edges = `<g class="mx-edges">${edgesMarkup(state, net)}</g>`;
     return `<g>${bandsMarkup(net, plan)}</g>${edges}<g>${units.flat().join("")}</g>`;
   }
 
@@ -449,16 +542,26 @@
       .join("");
   }
 
-  function edgesMarkup(net) {
-    const edges = (mask, from, to, more) =>
-      mask.flatMap((row, o) =>
-        row.map((kept, k) =>
-          kept ? `<path class="mx-edge${more}" data-from="${from},${k}" data-to="${to},${o}"/>` : "",
-        ),
+  /** Every edge that is kept, and of those that are erased a ghost; over each a wider one that a pointer can find. */
+  function edgesMarkup(state, net) {
+    const edges = (built, from, to, { applied, falls }, more) =>
+      built.flatMap((row, o) =>
+        row.map((kept, k) => {
+          const isThere = kept || !applied;
+          if (!isThere && !state.ghosts && !falls) return "";
+          const look = isThere ? "mx-edge" : `mx-ghost${falls ? " mx-falling" : ""}`;
+          const ends = `data-from="${from},${k}" data-to="${to},${o}"`;
+          return `<path class="${look}${more}" ${ends}/><path class="mx-find${more}" ${ends}/>`;
+        }),
       );
-    const all = net.masks.flatMap((mask, level) => edges(mask, level, level + 1, ""));
-    if (net.direct) all.push(...edges(net.direct, 0, net.masks.length, " mx-direct"));
-    return all.join("");
+    return net.built
+      .flatMap((mask, l) => {
+        const isDirect = l === net.masks.length;
+        const ends = isDirect ? [0, net.masks.length] : [l, l + 1];
+        const fate = { applied: l < state.applied, falls: l === state.falling };
+        return edges(mask, ...ends, fate, isDirect ? " mx-direct" : "");
+      })
+      .join("");
   }
 
   function unitMarkup(net, { radius }, level, unit) {
@@ -575,6 +678,7 @@
     ${choices(id, "degrees", "Hidden degrees", [
       ["even", "even"],
       ["random", "random"],
+      ["own", "your own"],
     ])}
     <div class="mx-field">
       <label for="${id}-seed">Seed</label>
@@ -593,17 +697,34 @@
   <div class="mx-settings">${settingsMarkup(id)}
   </div>
   <p class="mx-error" id="${id}-error" role="alert"></p>
+  <div class="mx-pair mx-erase" role="group" aria-label="The erasing">
+    <button type="button" class="mx-full" title="as an ordinary autoencoder">Fully connected</button>
+    <button type="button" class="mx-apply" title="one mask after the other">Apply masks</button>
+    <button type="button" class="mx-one">Apply one</button>
+    <span class="mx-applied"></span>
+    <label class="mx-check"><input type="checkbox" data-set="ghosts"><span>show what is erased</span></label>
+  </div>
   <div class="mx-top">
-    <p class="mx-says" role="status" aria-live="polite"></p>
+    <div class="mx-told">
+      <p class="mx-says" role="status" aria-live="polite"></p>
+      <div class="mx-pair mx-own">
+        <span>Degree of this unit</span>
+        <button type="button" class="mx-less" aria-label="degree of this unit: one less">&minus;</button>
+        <output class="mx-degree-now"></output>
+        <button type="button" class="mx-more" aria-label="degree of this unit: one more">+</button>
+      </div>
+    </div>
     ${choices(id, "arrange", "Arrange units", [
       ["index", "by index"],
       ["degree", "by degree"],
     ])}
   </div>
+  <p class="mx-code"><code></code></p>
   <div class="mx-body">
     <div class="mx-gutter"></div>
     <div class="mx-box" role="group"
-      aria-label="The network. Arrow keys move between units; the text above says what a unit sees.">
+      aria-label="The network. Arrow keys move between units; the text above says what a unit sees. Plus and minus change
+        the degree of a unit; of an input, with Shift and the arrow keys, too. Enter goes through the edges that end in it.">
       <svg class="mx-network"></svg>
     </div>
   </div>
@@ -638,11 +759,26 @@
     renderNetwork(state, net, view, animated);
     fill(view.find(".mx-who"), whoSeesWhom(net));
     fill(view.find(".mx-matrices"), masksMarkup(net));
-    fill(view.find(".mx-says"), sentence(net, active));
+    renderTold(state, net, view, active);
     fill(view.find(".mx-sum"), sumFact(state, net));
-    fill(view.find(".mx-coverage"), coverageFact(state, net));
+    fill(view.find(".mx-coverage"), coverageFact(net));
     view.find(".mx-sum").classList.toggle("mx-bad", leaking(net).length > 0);
     renderLights(state, net, view, active);
+  }
+
+  /** What is said of an edge or a unit. */
+  function renderTold(state, net, view, active) {
+    const { edge } = state;
+    fill(view.find(".mx-says"), edge ? edgeSentence(state, net, edge) : sentence(net, active));
+    view.find(".mx-code code").textContent = edge ? codeOf(state, net, edge) : "";
+    view.find(".mx-own").hidden = Boolean(edge);
+    view.find(".mx-degree-now").textContent = net.levels[state.chosen.level][state.chosen.unit];
+    view.find(".mx-less").disabled = withDegree(state, state.chosen, -1) === state;
+    view.find(".mx-more").disabled = withDegree(state, state.chosen, 1) === state;
+    const [all, applied] = [masksOf(state), Math.min(masksOf(state), state.applied)];
+    view.find(".mx-applied").textContent = `${applied} of ${count(all, "mask")} applied`;
+    view.find(".mx-full").disabled = applied === 0;
+    view.find(".mx-one").disabled = applied === all;
   }
 
   const filled = new WeakMap();
@@ -694,7 +830,7 @@
     svg.setAttribute("width", plan.width);
     svg.setAttribute("height", plan.height);
     svg.style.setProperty("--mx-font", `${Math.max(10, Math.min(14, plan.radius))}px`);
-    const isNew = fill(svg, drawing(net, plan));
+    const isNew = fill(svg, drawing(state, net, plan));
     if (stay && !isNew) return;
     cancelAnimationFrame(view.animation);
     const shape = (rows) => rows.map((row) => row.length).join();
@@ -730,7 +866,7 @@
       const { x, y } = at(unit.dataset.unit);
       unit.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
     }
-    for (const edge of view.svg.querySelectorAll(".mx-edge")) {
+    for (const edge of view.svg.querySelectorAll(".mx-edges path")) {
       const a = at(edge.dataset.from);
       const b = at(edge.dataset.to);
       const bend = 0.28 * (a.y - b.y);
@@ -768,7 +904,7 @@
     const lights = new Map();
     const front = { lit: [], leak: [] };
     const box = view.svg.querySelector(".mx-edges");
-    for (const edge of box.children) {
+    for (const edge of box.querySelectorAll(".mx-edge")) {
       const { from, to } = edge.dataset;
       const [level, k] = read(from);
       const [, o] = read(to);
@@ -780,6 +916,9 @@
       for (const end of [from, to]) if (lights.get(end) !== "leak") lights.set(end, how);
     }
     box.append(...front.lit, ...front.leak);
+    for (const path of box.querySelectorAll(".mx-edge, .mx-ghost")) {
+      path.classList.toggle("mx-asked", sameEdge(edgeOf(path), view.state.edge));
+    }
     return lights;
   }
 
@@ -807,7 +946,12 @@
     find(".mx-back").hidden = !isOwnPage; // where the address is not the explorer's own, Reset would be all there is
     listenToControls(view);
     listenToPointer(view);
+    listenToDragging(view);
     listenToKeys(view);
+    if (isOwnPage) {
+      const guide = guideOf(view);
+      if (guide) root.prepend(guide.root);
+    }
     show(view, stateOf(view.trail?.address() ?? ""));
     view.trail?.begin();
     new ResizeObserver(() => {
@@ -824,6 +968,7 @@
 
   /** Something the reader does: it can be undone. */
   function act(view, state, animated = false) {
+    clearTimeout(view.timer);
     view.trail?.step(() => show(view, state, animated));
     show(view, state, animated);
   }
@@ -832,6 +977,7 @@
     let holding = null; // the control that the reader has not let go of: all it does is undone together
     view.root.addEventListener("input", ({ target }) => {
       const { set } = target.dataset;
+      if (!set) return; // a bet is not the explorer's
       const next = changed(view.state, set, target.type === "checkbox" ? target.checked : target.value);
       const animated = set === "arrange" || set === "typed";
       if (holding === target) show(view, next, animated);
@@ -843,10 +989,173 @@
     view.root.addEventListener("focusout", ({ target }) => {
       if (target.matches(".mx-typed, .mx-seed")) show(view, { ...view.state, draft: null });
     });
+    listenToErasing(view);
     view.find(".mx-again").addEventListener("click", () => act(view, drawnAgain(view.state), true));
     view.find(".mx-undo").addEventListener("click", () => view.trail.undo());
     view.find(".mx-redo").addEventListener("click", () => view.trail.redo());
     view.find(".mx-reset").addEventListener("click", () => act(view, START, true));
+  }
+
+  /** The edge that an element stands for, or null. */
+  function edgeOf(element) {
+    const path = element.closest("path[data-from]");
+    if (!path) return null;
+    const { from, to } = path.dataset;
+    return { from: read(from), to: read(to), isDirect: path.classList.contains("mx-direct") };
+  }
+
+  const sameEdge = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+  /** The edges that end in a unit; of an input, those that begin there. */
+  function edgesAt(net, { level, unit }) {
+    const top = net.masks.length;
+    const all = (row, make) => row.map((_, k) => make(k));
+    if (level === 0) return all(net.levels[1], (o) => ({ from: [0, unit], to: [1, o], isDirect: false }));
+    const through = all(net.levels[level - 1], (k) => ({ from: [level - 1, k], to: [level, unit], isDirect: false }));
+    if (level < top || !net.direct) return through;
+    return [...through, ...all(net.levels[0], (j) => ({ from: [0, j], to: [top, unit], isDirect: true }))];
+  }
+
+  /** Go to the next or the previous edge at the chosen unit, or begin with the first. */
+  function walkEdges(view, by) {
+    const { state } = view;
+    const edges = edgesAt(network(state), state.chosen);
+    const at = edges.findIndex((edge) => sameEdge(edge, state.edge));
+    const next = at < 0 ? 0 : (at + by + edges.length) % edges.length;
+    show(view, { ...state, edge: edges[next], hovered: null });
+  }
+
+  // ---- the erasing -------------------------------------------------------------------------------------------------
+
+  /** One more mask, and those edges fall that it erases. */
+  function withOneMore(state) {
+    const applied = state.applied + 1;
+    return { ...state, applied: applied >= masksOf(state) ? ALL : applied, falling: state.applied };
+  }
+
+  const PAUSE = 1000; // milliseconds from one mask to the next
+
+  /** Apply all masks, one after the other; if all are applied already, from the beginning. */
+  function applyMasks(view) {
+    const { state } = view;
+    const isDone = state.applied >= masksOf(state);
+    act(view, isDone ? { ...state, applied: 0, ghosts: true, falling: null } : withOneMore(state));
+    const goOn = () => {
+      if (view.state.applied >= masksOf(view.state)) return;
+      show(view, withOneMore(view.state));
+      view.timer = setTimeout(goOn, PAUSE);
+    };
+    view.timer = setTimeout(goOn, PAUSE);
+  }
+
+  function listenToErasing(view) {
+    const on = (name, action) => view.find(name).addEventListener("click", action);
+    on(".mx-full", () => act(view, { ...view.state, applied: 0, ghosts: true, falling: null, edge: null }));
+    on(".mx-apply", () => applyMasks(view));
+    on(".mx-one", () => act(view, withOneMore(view.state)));
+    on(".mx-less", () => act(view, withDegree(view.state, view.state.chosen, -1), true));
+    on(".mx-more", () => act(view, withDegree(view.state, view.state.chosen, 1), true));
+  }
+
+  // ---- things to try -----------------------------------------------------------------------------------------------
+
+  /** A question about the sum of all probabilities. */
+  const sumBet = (view) => ({
+    ask: `What is the sum of p(x) over all ${2 ** START.D} rows now, for random positive weights?`,
+    options: ["below 1", "exactly 1", "above 1"],
+    covers: ["sum"],
+    reveal(bet) {
+      const total = totalOf(view.state, network(view.state));
+      const answer = Math.abs(total - 1) < 1e-9 ? "exactly 1" : `${total < 1 ? "below" : "above"} 1`;
+      return `${bet === answer ? "Yes" : "No"}: it is ${total.toFixed(6)}.`;
+    },
+  });
+
+  const numberBet = (view, { ask, unit, covers, answer }) => ({
+    ask,
+    unit,
+    covers,
+    reveal(bet) {
+      const right = answer(network(view.state));
+      return bet === right ? `Yes: ${right}.` : `No: you bet ${bet}, and it is ${right}.`;
+    },
+  });
+
+  const betsOf = (view) => ({
+    sum: sumBet(view),
+    leaks: numberBet(view, {
+      ask: `How many of the ${START.D} outputs see their own variables?`,
+      unit: "outputs",
+      covers: ["network", "sum", "who", "matrices"],
+      answer: (net) => leaking(net).length,
+    }),
+    lost: numberBet(view, {
+      ask: "How many of the dependencies that the order allows have lost their path?",
+      unit: "dependencies",
+      covers: ["coverage", "who", "matrices"],
+      answer: (net) => allPairs(net) - reached(net),
+    }),
+    degree: numberBet(view, {
+      ask: "The order is 4 0 3 1 2. Which degree has input 1?",
+      unit: "(its step, counted from 1)",
+      covers: ["network", "matrices", "who"],
+      answer: (net) => net.levels[0][1],
+    }),
+  });
+
+  function guideOf(view) {
+    const go = (text) => {
+      act(view, stateOf(text), true);
+      if (new URLSearchParams(text).get("do") === "apply") applyMasks(view);
+    };
+    const names = {
+      network: "box",
+      sum: "sum",
+      coverage: "coverage",
+      who: "who",
+      matrices: "matrices",
+      erase: "erase",
+    };
+    const parts = Object.entries({ ...names, order: "order", own: "told" }).map(([name, part]) => [
+      name,
+      view.find(`.mx-${part}`),
+    ]);
+    return made.guide({ go, parts: Object.fromEntries(parts), bets: betsOf(view) });
+  }
+
+  // ---- dragging ----------------------------------------------------------------------------------------------------
+
+  /** An input that is dragged takes the step of the one it is let go at. */
+  function listenToDragging(view) {
+    let drag = null; // {unit, element, x, isMoving}
+    const nearest = (x) => {
+      const spots = view.plan.places[0];
+      return spots.reduce((best, spot, unit) => (Math.abs(spot.x - x) < Math.abs(spots[best].x - x) ? unit : best), 0);
+    };
+    const place = (event) => event.clientX - view.svg.getBoundingClientRect().left;
+    view.svg.addEventListener("pointerdown", (event) => {
+      const element = event.target.closest(".mx-input");
+      if (element && event.button === 0) drag = { unit: unitOf(element).unit, element, x: place(event) };
+    });
+    view.svg.addEventListener("pointermove", (event) => {
+      if (!drag || (!drag.isMoving && Math.abs(place(event) - drag.x) < 8)) return;
+      if (!drag.isMoving) view.svg.setPointerCapture(event.pointerId);
+      drag.isMoving = true;
+      const { y } = view.plan.places[0][drag.unit];
+      drag.element.setAttribute("transform", `translate(${place(event)} ${y})`);
+    });
+    view.svg.addEventListener("pointerup", (event) => {
+      const { unit, isMoving } = drag ?? {};
+      drag = null;
+      if (!isMoving) return;
+      position(view, view.plan.places);
+      const step = degreesFromOrder(orderOf(view.state))[nearest(place(event))] - 1;
+      act(view, { ...moved(view.state, unit, step), chosen: { level: 0, unit } }, true);
+    });
+    view.svg.addEventListener("pointercancel", () => {
+      drag = null;
+      position(view, view.plan.places);
+    });
   }
 
   /** The unit that an element stands for, or null. */
@@ -858,23 +1167,39 @@
   }
 
   function choose(view, chosen, focus = false) {
-    show(view, { ...view.state, chosen, hovered: null });
+    show(view, { ...view.state, chosen, hovered: null, edge: null });
     if (focus) view.svg.querySelector(`[data-unit="${chosen.level},${chosen.unit}"]`).focus();
   }
 
   /** Pointing lights a unit up for a moment; a click, a tap or the keyboard chooses it. */
   function listenToPointer(view) {
-    const hover = (hovered) => {
-      if (hovered || view.state.hovered) show(view, { ...view.state, hovered });
+    const hover = (hovered, edge) => {
+      const { state } = view;
+      if (hovered || edge || state.hovered || state.edge) show(view, { ...state, hovered, edge });
     };
+    let wasChosen = false;
     view.root.addEventListener("pointerover", ({ target, pointerType }) => {
-      if (pointerType !== "touch") hover(unitOf(target));
+      if (pointerType !== "touch") hover(unitOf(target), edgeOf(target));
     });
-    view.root.addEventListener("pointerleave", () => hover(null));
+    view.root.addEventListener("pointerleave", () => hover(null, null));
+    view.root.addEventListener("pointerdown", ({ target }) => {
+      const { level, unit } = view.state.chosen;
+      wasChosen = view.svg.contains(target) && target.closest("[data-unit]")?.dataset.unit === `${level},${unit}`;
+    });
     view.root.addEventListener("click", ({ target }) => {
       const unit = unitOf(target);
-      if (unit) choose(view, unit, view.svg.contains(target));
+      const edge = edgeOf(target);
+      if (edge) show(view, { ...view.state, edge, hovered: null });
+      if (!unit) return;
+      choose(view, unit, view.svg.contains(target));
+      if (wasChosen && unit.level > 0 && unit.level <= view.state.layers) act(view, raised(view.state, unit));
     });
+  }
+
+  /** A hidden unit with its degree raised by one; after the highest comes the lowest. */
+  function raised(state, chosen) {
+    const next = withDegree(state, chosen, 1);
+    return next === state ? withDegree(state, chosen, 2 - state.D) : next;
   }
 
   /** On the box and not on the drawing: browsers let Tab stop at an SVG that listens to focus. */
@@ -884,11 +1209,29 @@
       if (unit) choose(view, unit);
     });
     view.box.addEventListener("keydown", (event) => {
-      const next = unitOf(event.target) && neighbours(network(view.state), view.plan.places, view.state.chosen);
-      if (!next || !(event.key in next)) return;
-      event.preventDefault();
-      if (next[event.key]) choose(view, next[event.key], true);
+      if (!unitOf(event.target) || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (pressed(view, event)) event.preventDefault();
     });
+  }
+
+  const DEGREE_KEYS = { "+": 1, "=": 1, "-": -1 };
+  const ALONG = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+  /** What a key does at the chosen unit; false if nothing. */
+  function pressed(view, { key, shiftKey }) {
+    const { state } = view;
+    const by = DEGREE_KEYS[key] ?? (shiftKey && state.chosen.level === 0 ? ALONG[key] : undefined);
+    if (by) act(view, withDegree(state, state.chosen, by), true);
+    else if (key === "Enter") walkEdges(view, 1);
+    else if (state.edge && key in ALONG) walkEdges(view, ALONG[key]);
+    else if (state.edge && key === "Escape") show(view, { ...state, edge: null });
+    else {
+      const next = neighbours(network(state), view.plan.places, state.chosen);
+      if (!(key in next)) return false;
+      if (next[key]) choose(view, next[key], true);
+    }
+    if (by) view.svg.querySelector(`[data-unit="${state.chosen.level},${state.chosen.unit}"]`).focus();
+    return true;
   }
 
   /** Where each key leads from a unit; undefined where the network ends. */
@@ -914,7 +1257,7 @@
     };
   }
 
-  window.maskExplorer = { parseOrder, totalProbability, addressOf, stateOf, mount, show };
+  window.maskExplorer = { parseOrder, totalProbability, network, addressOf, stateOf, LINES, mount, show };
 
   made.replacePicture("mask_explorer", mount);
 }

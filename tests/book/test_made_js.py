@@ -31,7 +31,8 @@ COMPUTE = """([grid, kind]) => grid.map(([order, hidden], seed) => {
   const inner = kind === "even" ? made.evenDegrees(D, hidden) : made.randomDegrees(D, hidden, made.generator(seed))
   const degrees = [made.degreesFromOrder(order), ...inner]
   return {
-    degrees, masks: made.buildMasks(degrees), direct: made.directMask(degrees), views: made.views(degrees),
+    degrees, masks: made.buildMasks(degrees), direct: made.directMask(degrees),
+    views: made.views(made.buildMasks(degrees)),
     reachable: made.reachable(degrees), wrong: made.reachable(degrees, ">="),
     wrongDirect: made.directMask(degrees, ">="),
     coverage: made.coverage(degrees), coverageDirect: made.coverage(degrees, true),

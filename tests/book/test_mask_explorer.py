@@ -3,7 +3,10 @@
 Needs `make book` first; the fixtures come from `conftest.py`. What it computes with is tested in test_made_js.py.
 """
 
+import inspect
 import itertools
+import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +32,8 @@ COMPUTE = """([grid, seeds]) => grid.map(([order, hidden], n) => {
   const D = order.length
   const inner = seeds ? made.randomDegrees(D, hidden, made.generator(n)) : made.evenDegrees(D, hidden)
   const degrees = [made.degreesFromOrder(order), ...inner]
-  const total = (rule, direct) => maskExplorer.totalProbability(degrees, {rule, direct, seed: n})
+  const total = (rule, direct) =>
+    maskExplorer.totalProbability(made.buildMasks(degrees, rule), direct ? made.directMask(degrees, rule) : null, n)
   return {
     degrees, wrong: made.reachable(degrees, ">="),
     right: [total(">", false), total(">", true)], off: [total(">=", false), total(">=", true)],
@@ -189,10 +193,10 @@ def test_direct_connections(page):
     assert page.inner_text(".mx-coverage b") == "100 %"
     assert page.locator(".mx-who .mx-lost").count() == 0
     assert says(page) == "Output x1, degree 4, sees x3, x0, x4."
-    assert page.locator(".mx-direct").count() == 10
+    assert page.locator(".mx-edge.mx-direct").count() == 10
     assert page.locator(".mx-direct.mx-lit").count() == 3
     setting(page, "rule", ">=")
-    assert page.locator(".mx-direct").count() == 15
+    assert page.locator(".mx-edge.mx-direct").count() == 15
     assert page.locator(".mx-direct.mx-leak").count() == 1
     assert page.locator(".mx-who rect.mx-leak").count() == page.locator(".mx-who .mx-cross").count() == 5
 
@@ -498,3 +502,315 @@ def test_in_a_chapter_the_address_is_left_alone(visit, base):
     assert page.evaluate("() => location.hash") == ""
     assert page.locator(".mx-back >> visible=true").count() == 0
     assert not complaints, complaints
+
+
+# ---- the erasing ---------------------------------------------------------------------------------------------------
+
+NETWORK = """state => {
+  const { masks, direct, sees, built, levels } = maskExplorer.network({ ...maskExplorer.stateOf(''), ...state })
+  return { masks, direct, sees, built, levels, total: maskExplorer.totalProbability(masks, direct, 7) }
+}"""
+ALL = 9
+
+
+def partly_masked(order, hidden, applied, direct):
+    """Masks of made, in place of those not applied yet a full matrix; and who then sees whom."""
+    connectivity = made.Connectivity.create(len(order), hidden, torch.tensor(order))
+    masks = [*connectivity.masks(), *([connectivity.direct_mask()] if direct else [])]
+    masks = [mask if k < applied else torch.ones_like(mask) for k, mask in enumerate(masks)]
+    shortcut = masks.pop() if direct else None
+    sees = masks[0].double()
+    for mask in masks[1:]:
+        sees = mask.double() @ sees
+    return masks, shortcut, (sees > 0) | (shortcut if direct else False)
+
+
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize(("order", "hidden"), [([3, 0, 4, 1, 2], (6, 4)), ([1, 0], (3,)), ([2, 0, 1, 3], (5, 2, 5))])
+def test_masks_erase_one_after_the_other(order, hidden, direct, page):
+    """The network is that of made, as far as masks are applied; the sum is 1 exactly where nobody sees too much."""
+    typed = [*order, *range(len(order), 8)]
+    widths = [*hidden, 6, 6][:3]
+    state = {"D": len(order), "layers": len(hidden), "widths": widths, "typed": typed, "direct": direct}
+    degrees = made.masks.degrees_from_order(torch.tensor(order))
+    allowed = degrees[:, None] > degrees
+    sums = []
+    for applied in range(len(hidden) + 2 + direct):
+        found = page.evaluate(NETWORK, {**state, "applied": applied})
+        masks, shortcut, sees = partly_masked(order, hidden, applied, direct)
+        assert found["masks"] == [mask.tolist() for mask in masks]
+        assert found["direct"] == (shortcut.tolist() if direct else None)
+        assert found["sees"] == sees.tolist()
+        sums.append(found["total"])
+        assert (abs(found["total"] - 1) < 1e-9) == (not (sees & ~allowed).any())
+    assert abs(sums[0] - 1) > 0.01
+    assert abs(sums[-1] - 1) < 1e-12
+
+
+def test_the_masks_are_applied_before_the_readers_eyes(page):
+    start = page.evaluate("() => location.hash")
+    page.get_by_role("button", name="Fully connected").click()
+    assert page.inner_text(".mx-applied") == "0 of 3 masks applied"
+    assert page.locator(".mx-edge").count() == 5 * 6 + 6 * 6 + 6 * 5
+    assert page.locator(".mx-ghost").count() == 0
+    assert "see what they must not" in page.inner_text(".mx-sum")
+    page.get_by_role("button", name="Apply one").click()
+    assert page.inner_text(".mx-applied") == "1 of 3 masks applied"
+    assert page.locator(".mx-falling").count() == page.locator(".mx-ghost").count() == 5 * 6 - 14
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('.mx-applied').textContent.startsWith('0')")
+    page.get_by_role("button", name="Apply masks").click()
+    page.wait_for_function("() => document.querySelector('.mx-applied').textContent.startsWith('3')")
+    assert page.inner_text(".mx-sum b") == "1.000000"
+    kept = [14, 23, 16]
+    assert page.locator(".mx-edge").count() == sum(kept)
+    assert page.locator(".mx-ghost").count() == 30 + 36 + 30 - sum(kept)
+    page.get_by_label("show what is erased").set_checked(False)
+    assert page.locator(".mx-ghost").count() == 0
+    page.get_by_role("button", name="Reset").click()
+    assert start == "" or page.evaluate("() => location.hash") != start
+
+
+def test_a_direct_connection_that_comes_later_is_masked_too(page):
+    setting(page, "direct", True)
+    assert page.inner_text(".mx-applied") == "4 of 4 masks applied"
+    assert page.inner_text(".mx-sum b") == "1.000000"
+
+
+@pytest.mark.parametrize("rule", [">", ">="])
+def test_an_edge_tells_its_degrees_and_the_line_that_decides(rule, page):
+    """Every edge of a small network, by keys, against the masks of made; the line stands in its source."""
+    setting(page, "rule", rule)
+    setting(page, "direct", True)
+    setting(page, "width0", 4)
+    setting(page, "width1", 3)
+    connectivity = made.Connectivity.create(5, (4, 3), torch.tensor([3, 0, 4, 1, 2]))
+    layers = [*connectivity.degrees, connectivity.degrees[0]]
+    source = inspect.getsource(made.masks.build_masks)
+    assert all(line in source for line in page.evaluate("Object.values(maskExplorer.LINES)"))
+    compare = {">=": torch.ge, ">": torch.gt}
+    edges = 0
+    for level in (1, 2, 3):
+        for unit in range(len(layers[level])):
+            page.locator(f'.mx-unit[data-unit="{level},{unit}"]').focus()
+            below = [(level - 1, k) for k in range(len(layers[level - 1]))]
+            below += [(0, j) for j in range(5)] if level == 3 else []
+            for start, k in below:
+                page.keyboard.press("Enter")
+                sign = rule if level == 3 else ">="
+                kept = compare[sign](layers[level][unit], layers[start][k]).item()
+                told = says(page)
+                assert f"{layers[level][unit]} {sign} {layers[start][k]}" in told
+                assert ("kept." in told, "erased" in told) == (kept, not kept)
+                line = page.inner_text(".mx-code")
+                right = line.replace("  # the mistake", "").replace(" >= degrees[-1]", " > degrees[-1]")
+                assert right in source
+                assert ("# the mistake" in line) == (level == 3 and rule == ">=")
+                edges += 1
+            page.keyboard.press("Escape")
+            assert "degree" in says(page)
+    assert edges == 5 * 4 + 4 * 3 + 3 * 5 + 5 * 5
+
+
+def test_an_edge_can_be_pointed_at(page):
+    middle = """path => {
+      const at = path.getPointAtLength(path.getTotalLength() / 2), box = path.ownerSVGElement.getBoundingClientRect()
+      return [box.x + at.x, box.y + at.y]
+    }"""
+    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    edge = page.locator('.mx-find[data-from="0,3"][data-to="1,0"]')
+    page.mouse.move(*edge.evaluate(middle))
+    assert says(page) == "Input x3 → hidden unit 0 of layer 1: 1 >= 1, kept."
+    assert page.locator(".mx-asked").count() == 1
+    page.mouse.move(5, 5)
+    assert says(page).startswith("Output x1")
+
+
+def degrees_shown(page, level):
+    units = page.locator(f'.mx-unit[data-unit^="{level},"]')
+    found = {unit.get_attribute("data-unit"): int(unit.locator(".mx-degree").text_content()) for unit in units.all()}
+    return [found[f"{level},{k}"] for k in range(len(found))]
+
+
+def test_a_hidden_unit_takes_a_degree_of_its_own(page):
+    unit = page.locator('.mx-unit[data-unit="1,2"]')
+    even = degrees_shown(page, 1)
+    unit.focus()
+    page.keyboard.press("+")
+    assert degrees_shown(page, 1) == [*even[:2], even[2] + 1, *even[3:]]
+    assert page.locator("[data-set=degrees][value=own]").is_checked()
+    page.get_by_role("button", name="degree of this unit: one less").click()
+    assert degrees_shown(page, 1) == even
+    for _ in range(6):
+        page.keyboard.press("Home")
+        unit.focus()
+        page.keyboard.press("-")
+    assert degrees_shown(page, 1)[2] == 1
+    assert page.get_by_role("button", name="degree of this unit: one less").is_disabled()
+    unit.click()  # it is chosen: its degree rises, and after the highest comes the lowest
+    seen = [degrees_shown(page, 1)[2]]
+    for _ in range(4):
+        unit.click()
+        seen.append(degrees_shown(page, 1)[2])
+    assert seen == [2, 3, 4, 1, 2]
+    assert page.inner_text(".mx-sum b") == "1.000000"
+    page.wait_for_timeout(400)
+    own = page.evaluate("() => new URLSearchParams(location.hash.slice(1)).get('own')")
+    assert own.split("-")[0] == ".".join(map(str, degrees_shown(page, 1)))
+    setting(page, "degrees", "even")
+    assert degrees_shown(page, 1) == even
+    for wrong in ("9.9.9.9.9.9", "x", "0.0.0.0.0.0", "-", "1.5.1", "", "1.2.3.4.1.2.3.4-2"):
+        levels = page.evaluate(
+            "own => maskExplorer.network(maskExplorer.stateOf(`degrees=own&own=${own}`)).levels", wrong
+        )
+        assert [len(layer) for layer in levels] == [5, 6, 6, 5]
+        assert all(degree in (1, 2, 3, 4) for layer in levels[1:3] for degree in layer)
+
+
+def order_shown(page):
+    return page.input_value(".mx-typed")
+
+
+def test_an_input_moves_in_the_order(page):
+    """By keys, by the buttons, and by dragging it onto another one, in both arrangements."""
+    page.locator('.mx-unit[data-unit="0,4"]').focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    assert order_shown(page) == "3 4 0 1 2"
+    page.keyboard.press("Shift+ArrowRight")
+    assert order_shown(page) == "3 0 4 1 2"
+    page.get_by_role("button", name="degree of this unit: one more").click()
+    assert order_shown(page) == "3 0 1 4 2"
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('.mx-typed').value === '3 0 4 1 2'")
+
+    def drag(unit, onto):
+        page.wait_for_timeout(600)  # units have glided to their places
+        page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+        centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
+        at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+        (x, y), (to, _) = at(unit), at(onto)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move((x + to) / 2, y, steps=3)
+        page.mouse.move(to + 3, y, steps=3)
+        page.mouse.up()
+
+    drag(2, 3)  # the last variable takes the first step
+    assert order_shown(page) == "2 3 0 4 1"
+    setting(page, "arrange", "degree")
+    drag(2, 1)
+    assert order_shown(page) == "3 0 4 1 2"
+    page.locator('.mx-unit[data-unit="0,0"]').click()
+    assert order_shown(page) == "3 0 4 1 2"
+
+
+def test_a_finger_drags_an_input_and_scrolls_the_page(browser, base):
+    context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{base['file']}/{PAGES[0]}")
+    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
+    at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+    (x, y), (to, _) = at(2), at(3)
+    session = context.new_cdp_session(page)
+    touch = lambda kind, *points: session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch("touchStart", {"x": x, "y": y})
+    for k in range(1, 11):
+        touch("touchMove", {"x": x + (to - x) * k / 10, "y": y})
+    touch("touchEnd")
+    page.wait_for_function("() => document.querySelector('.mx-typed').value === '2 3 0 4 1'")
+    before = page.evaluate("scrollY")
+    (x, y) = at(2)
+    touch("touchStart", {"x": x, "y": y})
+    for k in range(1, 16):
+        touch("touchMove", {"x": x, "y": y - 12 * k})
+    touch("touchEnd")
+    page.wait_for_function("before => scrollY > before + 60", arg=before)
+    assert page.input_value(".mx-typed") == "2 3 0 4 1"
+    context.close()
+
+
+STEPS = range(8)
+
+
+@pytest.mark.parametrize("n", STEPS)
+def test_a_step_sets_its_state(n, page):
+    steps = page.locator(".guide > .group button:not(.primary)")
+    assert steps.count() == len(STEPS)
+    before = page.evaluate("() => location.hash")
+    steps.nth(n).click()
+    assert page.locator(".guide-lit").count() == 1
+    assert page.evaluate("() => location.hash") != before
+    buttons = page.locator(".guide-bet button")
+    if n == 1:
+        page.wait_for_function("() => document.querySelector('.mx-sum b').textContent === '1.000000'")
+    if n in (0, 4, 5, 7):
+        assert page.locator(".guide-covered").count() > 0
+        if page.locator(".guide-bet input").count():
+            page.locator(".guide-bet input").fill("99")
+        buttons.last.click()
+        assert page.locator(".guide-covered").count() == 0
+        said = page.locator(".guide-bet [role=status]").inner_text()
+        order = torch.tensor([3, 0, 4, 1, 2])
+        narrow = made.Connectivity.create(5, (2, 2), order)
+        degrees = made.Connectivity.create(5, (6, 6), order).degrees
+        wrong = [*(b[:, None] >= a for a, b in pairwise(degrees)), degrees[0][:, None] >= degrees[-1]]
+        own = (wrong[2].double() @ wrong[1].double() @ wrong[0].double()).diagonal() > 0
+        expected = {
+            4: f"it is {own.sum()}.",
+            5: f"it is {10 - narrow.reachable().sum()}.",
+            7: f"it is {made.masks.degrees_from_order(torch.tensor([4, 0, 3, 1, 2]))[1]}.",
+        }
+        assert said.endswith(expected.get(n, "."))
+        assert n or re.match(r"Yes: it is [2-9]\.\d{6}\.$|No: it is 0\.\d{6}\.$", said)
+
+
+def test_what_is_new_can_be_undone_and_linked(page, browser):
+    page.wait_for_timeout(400)
+    addresses = [page.evaluate(HASH)]
+    for act in (
+        lambda: page.get_by_role("button", name="Fully connected").click(),
+        lambda: page.get_by_role("button", name="Apply one").click(),
+        lambda: page.locator('.mx-unit[data-unit="2,1"]').press("+"),
+        lambda: page.locator('.mx-unit[data-unit="0,1"]').press("Shift+ArrowLeft"),
+        lambda: page.get_by_label("show what is erased").set_checked(False),
+    ):
+        act()
+        page.wait_for_timeout(400)
+        addresses.append(page.evaluate(HASH))
+    assert len(set(addresses)) == 6
+    other = browser.new_page(viewport=page.viewport_size)
+    other.goto(page.url)
+    other.wait_for_selector(".mx-unit")
+    drawn = """() => [...document.querySelectorAll('.mx-network path, .mx-unit, .mx-sum')]
+      .map(e => e.outerHTML.replace(' mx-falling', '')).sort()"""
+    setting(page, "arrange", "degree")
+    setting(page, "arrange", "index")
+    page.wait_for_timeout(600)
+    page.mouse.move(2, 2)
+    page.locator('.mx-unit[data-unit="0,1"]').focus()
+    other.locator('.mx-unit[data-unit="0,1"]').focus()
+    for one, two in zip(other.evaluate(drawn), page.evaluate(drawn), strict=True):
+        assert one == two
+    other.close()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    for address in reversed(addresses[:-1]):
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_function(
+            "wanted => new URLSearchParams(location.hash.slice(1)).toString() === wanted", arg=address
+        )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_explorer_takes_its_place_without_a_shift(width, browser, base):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.add_init_script("""window.shift = 0
+      new PerformanceObserver(list => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value
+      }).observe({ type: 'layout-shift', buffered: true })""")
+    page.goto(f"{base['file']}/{PAGES[0]}")
+    page.wait_for_selector(".mx-unit")
+    page.wait_for_timeout(300)
+    assert page.evaluate("shift") < 0.05
+    page.close()
