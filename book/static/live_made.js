@@ -168,6 +168,7 @@
   function restore(view, text) {
     const { t, ...changes } = changesOf(text);
     update(view, { ...changes, t: networkOf(changes) ? t : 0 });
+    loadBehind(view);
     if (t === 0 && knownCount(changes.given) === 0) return;
     withNetwork(view, () => {
       update(view, { t });
@@ -217,6 +218,14 @@
       update(view, { t: 0, message: "" });
     }
     action();
+  }
+
+  /** Load the network of the current mode while what needs none goes on. A failure is told when the network is needed. */
+  function loadBehind(view) {
+    load(MODES[view.state.mode].network).then(
+      () => render(view.state, view),
+      () => {},
+    );
   }
 
   /** Draw what is missing, with the next random numbers. */
@@ -1128,10 +1137,7 @@
   function comeAlive(view) {
     if (view.state.t > 0 || view.state.playing || knownCount(view.state.given)) return; // the reader was faster
     if (made.recording) play(view);
-    load(MODES[START.mode].network).then(
-      () => render(view.state, view),
-      () => {},
-    );
+    loadBehind(view);
   }
 
   let mounts = 0;

@@ -611,6 +611,19 @@ def test_a_link_shows_what_was_shown(mode, page, browser):
 
 
 @in_browser
+def test_a_link_to_an_empty_paper_shows_what_the_network_expects(visit, base):
+    """The network comes by itself: with it the probabilities of all pixels, and the drawings to start from."""
+    page, _ = visit(f"{base['file']}/{PAGE}#mode=random&seed=13&t=0")
+    page.wait_for_function("() => document.querySelectorAll('.live-made .starters button').length > 3")
+    shades = page.evaluate("""() => {
+      const pen = document.querySelectorAll('.live-made canvas')[1].getContext('2d')
+      const colour = i => pen.getImageData(i % 28 * 20 + 4, Math.floor(i / 28) * 20 + 4, 1, 1).data.join()
+      return new Set([...Array(784).keys()].map(colour)).size
+    }""")
+    assert shades > 30
+
+
+@in_browser
 def test_a_wrong_address_is_the_beginning(page):
     beginning = page.evaluate("() => liveMade.changesOf('')")
     for text in (
