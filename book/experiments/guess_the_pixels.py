@@ -1,4 +1,5 @@
-"""Write the images of the game "Guess the pixels" into a script, and draw the picture that stands for it without scripts:
+"""Write the images of the game "Guess the pixels" into a script, and draw the picture that stands for it where no
+script runs:
 
 python book/experiments/guess_the_pixels.py
 

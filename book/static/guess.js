@@ -9,7 +9,7 @@
   const { range, naturalOrder } = made;
   const { arrived, load, begin, advance, sigmoid, logBernoulli } = made.networks;
   const { SIDE, D, CELL, place, coloursOf, mix, solid, eachCell, outline } = made.paper;
-  const { element, button, slider, canvas, readout, group, field, figure } = made.paper;
+  const { element, button, slider, canvas, readout, group, field } = made.paper;
 
   const KEYS = [2, 20, 50, 80, 98]; // percent: neither 0 nor 100, which may cost infinitely much
   const ASKED = 24; // pixels of an image
@@ -303,22 +303,20 @@
   }
 
   function renderQuestion(state, view) {
-    const { headline, question, about, asking } = view.parts;
+    const { headline, about, asking } = view.parts;
     const { x, asked } = view.game;
     const n = state.bets.length;
     asking.hidden = isOver(state);
-    put(headline, "textContent", `Image ${state.image} of ${images().length}`);
-    put(
-      question,
-      "textContent",
-      isOver(state) ? "" : `Pixel ${n + 1} of ${ASKED}, ${place(asked[n])}: how probable is ink?`,
-    );
-    put(about, "textContent", isOver(state) ? "" : surroundings(x, asked[n]));
+    const [image, pixel] = [`Image ${state.image} of ${images().length}`, `pixel ${n + 1} of ${ASKED}`];
+    put(headline, "textContent", isOver(state) ? image : `${image}, ${pixel}: how probable is ink?`);
+    const next = () => `Next: ${pixel}, ${place(asked[n])}. ${surroundings(x, asked[n])}`;
+    put(about, "textContent", isOver(state) ? "" : next());
   }
 
   function renderStatus(state, view, players, looked) {
     const { status, score, challenge } = view.parts;
-    const first = "Press a key. Below each probability stands what it costs, in nats.";
+    const first =
+      "Choose a probability, or press 1 to 5. Below stands what it costs in nats: \u25a0 if the pixel is ink, \u25a1 if not.";
     put(status, "textContent", looked < 0 ? first : outcome(looked, view.game, players));
     const network = players.find(({ name }) => name === "the network");
     const its = {
@@ -328,14 +326,14 @@
     };
     const so = `So far: you ${two(bitsPerPixel(players[0].costs))} bits per pixel; ${its[state.network]}.`;
     put(score, "textContent", looked < 0 ? "" : so);
+    score.hidden = isOver(state);
     challenge.hidden = !state.theirs;
     put(challenge, "textContent", state.theirs ? challengeOf(state, view.game) : "");
   }
 
-  function challengeOf({ theirs, network }, game) {
+  function challengeOf({ theirs }, game) {
     const bits = bitsPerPixel(theirs.map((key, k) => costOf(KEYS[key], game.x[game.asked[k]])));
-    const hint = network === "missing" ? "" : " The network plays, too.";
-    return `Who sent this link paid ${two(bits)} bits per pixel for this image. Can you pay less?${hint}`;
+    return `Who sent this link paid ${two(bits)} bits per pixel for this image. Can you pay less?`;
   }
 
   function renderControls(state, view, looked) {
@@ -399,16 +397,14 @@
 
   function partsOf(view) {
     const status = element("span", { className: "outcome" });
-    const question = element("b", {});
     const about = element("span", { className: "unseen" });
     return {
       headline: element("p", { className: "headline" }),
-      paper: canvas(SIDE * CELL, SIDE * CELL, "Paper"),
+      paper: Object.assign(canvas(SIDE * CELL, SIDE * CELL, "Paper"), { className: "paper" }),
       bars: canvas(ASKED * 40, 240, "What you and the network paid for each pixel, in nats"),
       status,
-      question,
       about,
-      said: element("p", { role: "status", className: "said" }, status, " ", question, " ", about),
+      said: element("p", { role: "status", className: "said" }, status, " ", about),
       asking: element("div", { className: "asking" }, keysOf(view)),
       score: element("p", { className: "score" }),
       challenge: element("p", { className: "challenge" }),
@@ -422,7 +418,14 @@
   }
 
   function keysOf(view) {
-    const small = (percent, value, word) => element("small", {}, `${word} ${two(costOf(percent, value))}`);
+    const small = (percent, value) =>
+      element(
+        "small",
+        {},
+        element("span", { className: "unseen" }, value ? "if ink" : "if not"),
+        element("span", { ariaHidden: "true" }, value ? "\u25a0" : "\u25a1"),
+        ` ${two(costOf(percent, value))}`,
+      );
     const key = (percent, n) =>
       button(
         "",
@@ -430,9 +433,9 @@
         { "aria-keyshortcuts": `${n + 1}`, title: `key ${n + 1}` },
         element("b", {}, `${percent}\u00a0%`),
         " ",
-        small(percent, 1, "ink"),
+        small(percent, 1),
         " ",
-        small(percent, 0, "none"),
+        small(percent, 0),
       );
     return element("div", { className: "keys", role: "group", "aria-label": "Probability of ink" }, ...KEYS.map(key));
   }
@@ -440,8 +443,10 @@
   function resultsOf(view) {
     const verdict = element("p", { className: "verdict" });
     const table = element("tbody");
-    const more = element("p");
+    const more = element("p", { className: "more" });
     const link = element("input", { type: "text", readOnly: true, "aria-label": "Link to this game" });
+    const disk =
+      location.protocol === "file:" ? " Opened from disk as it is, the page has an address on this computer only." : "";
     const linkSays = element("span", { role: "status" });
     const heads = ["", "bits per pixel", "nats"].map((text) =>
       element(text ? "th" : "td", text ? { scope: "col" } : {}, text),
@@ -458,14 +463,19 @@
       verdict,
       element("table", {}, element("thead", {}, element("tr", {}, ...heads)), table),
       more,
-      element("p", { className: "note" }, "Who opens this link sees your score, and plays before seeing the pixels."),
+      element(
+        "p",
+        { className: "note" },
+        `Who opens this link sees your score, and plays before seeing the pixels.${disk}`,
+      ),
       share,
     );
     return { results, verdict, table, more, link, linkSays };
   }
 
   function widgetOf(parts) {
-    const height = `Upwards what you paid, downwards what the network paid, up to ${TALLEST} nats (a dark end: more). The grey lines are a fair coin, ln 2.`;
+    const height = `What each pixel cost, up to ${TALLEST} nats (a dark end: more). The grey lines: a fair coin, ln 2.`;
+    const who = ["you", "network"].map((name) => element("span", {}, name));
     const side = element(
       "div",
       { className: "side" },
@@ -481,7 +491,8 @@
       "section",
       { className: "guess", tabIndex: -1, "aria-label": "Guess the pixels" },
       element("div", { className: "views" }, left, side),
-      figure(parts.bars, element("p", { className: "note" }, height)),
+      element("div", { className: "pairs" }, element("div", { ariaHidden: "true" }, ...who), parts.bars),
+      element("p", { className: "note" }, height),
       field("Look back at pixel", parts.lookText, parts.look),
     );
   }
@@ -514,7 +525,7 @@
 
   function mount(paragraph) {
     const view = { state: START };
-    const isLink = history.state === null; // and no reload
+    const isLink = performance.getEntriesByType("navigation")[0]?.type === "navigate"; // and no reload
     if (made.isPageOf(paragraph)) {
       view.trail = made.trail({ write: () => addressOf(view.state), restore: (text) => restore(view, text) });
     }
