@@ -20,8 +20,10 @@ PUT_TOGETHER = {"bs-tooltip-auto"}  # a class that bootstrap.js makes of parts
 PLACEHOLDER = "digest=TRIMMED"  # in book/tools/templates/static/webpack-macros.html
 
 CODE = r'class="highlight'
-EXPLORER, LIVE, DRAWING = (rf'src="[^"]*/{name}\.png"' for name in ("mask_explorer", "live_made", "drawing"))
-PLAY = f"{EXPLORER}|{LIVE}"
+PICTURES = ("mask_explorer", "live_made", "drawing", "guess_the_pixels")
+EXPLORER, LIVE, DRAWING, GUESS = (rf'src="[^"]*/{name}\.png"' for name in PICTURES)
+GUIDED = f"{EXPLORER}|{LIVE}"
+PLAY = f"{GUIDED}|{DRAWING}|{GUESS}"
 ANSWERS = r'class="answers"'
 # What the text of a page must have for a file to be of use: (part of the file's name, or of an inline script; pattern).
 USES = [
@@ -38,14 +40,15 @@ USES = [
     ("window.MathJax", r'class="math\b'),
     ("mask_explorer", EXPLORER),
     ("live_made", LIVE),
-    ("networks.js", LIVE),
+    ("networks.js", f"{LIVE}|{GUESS}"),
     ("recording.js", f"{LIVE}|{DRAWING}"),
     ("drawing.js", DRAWING),
+    ("guess", GUESS),
     ("answers.", ANSWERS),
-    ("paper.js", f"{PLAY}|{DRAWING}|{ANSWERS}"),
-    ("guide.js", PLAY),
-    ("play.css", f"{PLAY}|{DRAWING}"),
-    ("made.js", f"{PLAY}|{DRAWING}|{ANSWERS}"),
+    ("paper.js", f"{PLAY}|{ANSWERS}"),
+    ("guide.js", GUIDED),
+    ("play.css", f"{GUIDED}|{DRAWING}"),
+    ("made.js", f"{PLAY}|{ANSWERS}"),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]
 

@@ -111,7 +111,7 @@ def _point(token):
     page, _, _ = address.partition("#")
     if re.fullmatch(r"\d\d_\w+\.ipynb", page):
         token.attrSet("href", page.replace(".ipynb", ".html"))
-    elif page in ("mask_explorer.md", "live_made.md"):
+    elif page in ("mask_explorer.md", "live_made.md", "guess_the_pixels.md"):
         token.attrSet("href", f"{PAGES}/{page.replace('.md', '.html')}")
     elif not address.startswith("https://"):
         token.tag, token.attrs = "span", {}
