@@ -71,6 +71,8 @@ def test_the_images_are_those_of_the_data():
     rows = {row.numpy().tobytes(): label.item() for row, label in zip(split.test, split.test_labels, strict=True)}
     labels = [rows[x.float().numpy().tobytes()] for x in images()]
     assert sorted(labels) == sorted([*range(10)] * 3)
+    learned = {row.numpy().tobytes() for row in torch.cat([split.train, split.valid])}
+    assert not any(x.float().numpy().tobytes() in learned for x in images())
 
 
 def test_the_text_says_what_the_game_is():
