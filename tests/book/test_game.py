@@ -279,7 +279,8 @@ def test_a_game_by_touch(browser, base):
     complaints = watch(page, base["file"])
     page.goto(f"{base['file']}/{PAGE}")
     network_there(page)
-    where = lambda: [page.locator(part).bounding_box() for part in (".guess canvas.paper", ".keys", "[aria-label=Game]")]
+    parts = (".guess canvas.paper", ".keys", "[aria-label=Game]")
+    where = lambda: [page.locator(part).bounding_box() for part in parts]
     before = where()
     paper, keys = before[:2]
     assert paper["y"] > 0
