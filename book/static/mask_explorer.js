@@ -122,7 +122,15 @@
   function moved(state, variable, step) {
     const order = orderOf(state).filter((other) => other !== variable);
     order.splice(step, 0, variable);
-    return { ...state, orderKind: "typed", typed: completed(order, state), draft: null, edge: null, hovered: null };
+    return {
+      ...state,
+      orderKind: "typed",
+      typed: completed(order, state),
+      draft: null,
+      edge: null,
+      hovered: null,
+      falling: null,
+    };
   }
 
   /** The state after the degree of a unit has changed by 1 or -1: a variable changes places with its neighbour. */
@@ -135,10 +143,10 @@
     if (!isHidden) return moved(state, unit, degree - 1);
     const own = levels.slice(1);
     own[level - 1] = own[level - 1].with(unit, degree);
-    return { ...state, degrees: "own", own, edge: null };
+    return { ...state, degrees: "own", own, edge: null, falling: null };
   }
 
-  const drawnAgain = (state) => ({ ...state, seed: (state.seed + 1) % 10000, draft: null });
+  const drawnAgain = (state) => ({ ...state, seed: (state.seed + 1) % 10000, draft: null, falling: null });
   const sizes = (state) => [state.D, ...state.widths.slice(0, state.layers), state.D];
 
   /** Read a permutation of 0..D-1 as typed; returns {order} or {error}. */
@@ -542,26 +550,17 @@
       .join("");
   }
 
-  /** Every edge that is kept, and of those that are erased a ghost; over each a wider one that a pointer can find. */
+  /** Every edge, and of those that are erased a ghost. */
   function edgesMarkup(state, net) {
-    const edges = (built, from, to, { applied, falls }, more) =>
-      built.flatMap((row, o) =>
-        row.map((kept, k) => {
-          const isThere = kept || !applied;
-          if (!isThere && !state.ghosts && !falls) return "";
-          const look = isThere ? "mx-edge" : `mx-ghost${falls ? " mx-falling" : ""}`;
-          const ends = `data-from="${from},${k}" data-to="${to},${o}"`;
-          return `<path class="${look}${more}" ${ends}/><path class="mx-find${more}" ${ends}/>`;
-        }),
+    const edges = (built, l) => {
+      const isDirect = l === net.masks.length;
+      const [from, to, more] = isDirect ? [0, l, " mx-direct"] : [l, l + 1, ""];
+      const look = (kept) => (kept || l >= state.applied ? "mx-edge" : "mx-ghost") + more;
+      return built.flatMap((row, o) =>
+        row.map((kept, k) => `<path class="${look(kept)}" data-from="${from},${k}" data-to="${to},${o}"/>`),
       );
-    return net.built
-      .flatMap((mask, l) => {
-        const isDirect = l === net.masks.length;
-        const ends = isDirect ? [0, net.masks.length] : [l, l + 1];
-        const fate = { applied: l < state.applied, falls: l === state.falling };
-        return edges(mask, ...ends, fate, isDirect ? " mx-direct" : "");
-      })
-      .join("");
+    };
+    return net.built.flatMap(edges).join("");
   }
 
   function unitMarkup(net, { radius }, level, unit) {
@@ -756,14 +755,23 @@
     const net = network(state);
     const active = state.hovered ?? state.chosen;
     renderControls(state, net, view);
+    const passing = { chosen: null, hovered: null, edge: null, falling: null, draft: null };
+    const drawn = JSON.stringify([{ ...state, ...passing }, view.box.clientWidth]);
+    if (drawn !== view.drawn) renderFacts(state, net, view, animated);
+    view.drawn = drawn;
+    renderTold(state, net, view, active);
+    renderLights(state, net, view, active);
+    renderGhosts(state, net, view);
+  }
+
+  /** What is the same whichever unit or edge the reader points at. */
+  function renderFacts(state, net, view, animated) {
     renderNetwork(state, net, view, animated);
     fill(view.find(".mx-who"), whoSeesWhom(net));
     fill(view.find(".mx-matrices"), masksMarkup(net));
-    renderTold(state, net, view, active);
     fill(view.find(".mx-sum"), sumFact(state, net));
     fill(view.find(".mx-coverage"), coverageFact(net));
     view.find(".mx-sum").classList.toggle("mx-bad", leaking(net).length > 0);
-    renderLights(state, net, view, active);
   }
 
   /** What is said of an edge or a unit. */
@@ -856,24 +864,29 @@
   const read = (text) => text.split(",").map(Number);
 
   function position(view, spots) {
-    const radius = view.plan.radius;
     view.spots = spots;
-    const at = (text) => {
-      const [level, unit] = read(text);
-      return spots[level][unit];
-    };
-    for (const unit of view.svg.querySelectorAll(".mx-unit")) {
-      const { x, y } = at(unit.dataset.unit);
-      unit.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
+    for (const element of view.svg.querySelectorAll(".mx-unit")) {
+      const { level, unit } = unitOf(element);
+      const { x, y } = spots[level][unit];
+      element.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
     }
     for (const edge of view.svg.querySelectorAll(".mx-edges path")) {
-      const a = at(edge.dataset.from);
-      const b = at(edge.dataset.to);
-      const bend = 0.28 * (a.y - b.y);
-      const aside = edge.classList.contains("mx-direct") ? 1.6 * radius : 0;
-      const curve = `${a.x + aside} ${a.y - bend} ${b.x + aside} ${b.y + bend} ${b.x} ${b.y + radius}`;
-      edge.setAttribute("d", `M${a.x} ${a.y - radius}C${curve}`);
+      const [start, ...rest] = curveOf(view, edge).map(({ x, y }) => `${x} ${y}`);
+      edge.setAttribute("d", `M${start}C${rest.join(" ")}`);
     }
+  }
+
+  /** The four points of the curve that an edge is. */
+  function curveOf({ spots, plan }, edge) {
+    const [a, b] = [edge.dataset.from, edge.dataset.to].map(read).map(([level, unit]) => spots[level][unit]);
+    const bend = 0.28 * (a.y - b.y);
+    const aside = edge.classList.contains("mx-direct") ? 1.6 * plan.radius : 0;
+    return [
+      { x: a.x, y: a.y - plan.radius },
+      { x: a.x + aside, y: a.y - bend },
+      { x: b.x + aside, y: b.y + bend },
+      { x: b.x, y: b.y + plan.radius },
+    ];
   }
 
   /** Light up what belongs to the active unit, in the network and in the matrices. */
@@ -890,6 +903,17 @@
     }
     for (const row of view.root.querySelectorAll(".mx-row")) {
       row.classList.toggle("mx-active", row.dataset.unit === key);
+    }
+  }
+
+  /** Which ghosts are shown: all or none, those that fall, and the one that is asked about. */
+  function renderGhosts({ ghosts, falling, edge }, net, { svg }) {
+    svg.classList.toggle("mx-ghosts", ghosts);
+    for (const path of svg.querySelectorAll(".mx-edges path")) {
+      const found = edgeOf(path);
+      const l = found.isDirect ? net.masks.length : found.from[0];
+      path.classList.toggle("mx-asked", sameEdge(found, edge));
+      path.classList.toggle("mx-falling", l === falling && path.classList.contains("mx-ghost"));
     }
   }
 
@@ -916,9 +940,6 @@
       for (const end of [from, to]) if (lights.get(end) !== "leak") lights.set(end, how);
     }
     box.append(...front.lit, ...front.leak);
-    for (const path of box.querySelectorAll(".mx-edge, .mx-ghost")) {
-      path.classList.toggle("mx-asked", sameEdge(edgeOf(path), view.state.edge));
-    }
     return lights;
   }
 
@@ -939,7 +960,10 @@
     if (isOwnPage) {
       view.trail = made.trail({
         write: () => addressOf(view.state),
-        restore: (text) => show(view, stateOf(text), true),
+        restore(text) {
+          clearTimeout(view.timer);
+          show(view, stateOf(text), true);
+        },
       });
       made.listenToUndo(view.trail);
     }
@@ -961,10 +985,15 @@
   }
 
   function show(view, state, animated = false) {
+    const hadFocus = view.svg.contains(document.activeElement);
     view.state = state;
     view.trail?.follow();
     render(state, view, animated);
+    if (hadFocus && !view.svg.contains(document.activeElement)) chosenElement(view).focus({ preventScroll: true });
   }
+
+  const chosenElement = ({ svg, state: { chosen } }) =>
+    svg.querySelector(`[data-unit="${chosen.level},${chosen.unit}"]`);
 
   /** Something the reader does: it can be undone. */
   function act(view, state, animated = false) {
@@ -996,12 +1025,39 @@
     view.find(".mx-reset").addEventListener("click", () => act(view, START, true));
   }
 
-  /** The edge that an element stands for, or null. */
-  function edgeOf(element) {
-    const path = element.closest("path[data-from]");
-    if (!path) return null;
+  /** The edge that a path stands for. */
+  function edgeOf(path) {
     const { from, to } = path.dataset;
     return { from: read(from), to: read(to), isDirect: path.classList.contains("mx-direct") };
+  }
+
+  const REACH = { mouse: 8, pen: 12, touch: 24 }; // pixels from an edge at which it is still meant
+
+  /** Of the edges that are shown, the one nearest to a pointer, or null if none is near. */
+  function edgeNear(view, { clientX, clientY, pointerType }) {
+    const box = view.svg.getBoundingClientRect();
+    const pointer = { x: clientX - box.left, y: clientY - box.top };
+    let [nearest, least] = [null, REACH[pointerType] ?? REACH.mouse];
+    for (const path of view.svg.querySelectorAll(view.state.ghosts ? ".mx-edges path" : ".mx-edge")) {
+      const curve = curveOf(view, path);
+      if (pointer.y > curve[0].y + least || pointer.y < curve[3].y - least) continue;
+      const distance = distanceTo(curve, pointer);
+      if (distance < least) [nearest, least] = [path, distance];
+    }
+    return nearest && edgeOf(nearest);
+  }
+
+  /** The distance from a point to a curve, taken as 16 straight pieces. */
+  function distanceTo([a, b, c, d], { x, y }) {
+    const mix = (t, name) =>
+      (1 - t) ** 3 * a[name] + 3 * t * (1 - t) ** 2 * b[name] + 3 * t ** 2 * (1 - t) * c[name] + t ** 3 * d[name];
+    const points = range(17).map((k) => ({ x: mix(k / 16, "x") - x, y: mix(k / 16, "y") - y }));
+    const pieces = points.slice(1).map((end, k) => {
+      const [start, dx, dy] = [points[k], end.x - points[k].x, end.y - points[k].y];
+      const along = Math.min(1, Math.max(0, -(start.x * dx + start.y * dy) / (dx ** 2 + dy ** 2)));
+      return Math.hypot(start.x + along * dx, start.y + along * dy);
+    });
+    return Math.min(...pieces);
   }
 
   const sameEdge = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -1055,6 +1111,9 @@
     on(".mx-one", () => act(view, withOneMore(view.state)));
     on(".mx-less", () => act(view, withDegree(view.state, view.state.chosen, -1), true));
     on(".mx-more", () => act(view, withDegree(view.state, view.state.chosen, 1), true));
+    view.svg.addEventListener("animationend", () => {
+      if (view.state.falling !== null) show(view, { ...view.state, falling: null });
+    });
   }
 
   // ---- things to try -----------------------------------------------------------------------------------------------
@@ -1065,7 +1124,7 @@
     options: ["below 1", "exactly 1", "above 1"],
     covers: ["sum"],
     reveal(bet) {
-      const total = totalOf(view.state, network(view.state));
+      const total = totalOf(view.asked, network(view.asked));
       const answer = Math.abs(total - 1) < 1e-9 ? "exactly 1" : `${total < 1 ? "below" : "above"} 1`;
       return `${bet === answer ? "Yes" : "No"}: it is ${total.toFixed(6)}.`;
     },
@@ -1076,7 +1135,7 @@
     unit,
     covers,
     reveal(bet) {
-      const right = answer(network(view.state));
+      const right = answer(network(view.asked));
       return bet === right ? `Yes: ${right}.` : `No: you bet ${bet}, and it is ${right}.`;
     },
   });
@@ -1106,6 +1165,7 @@
   function guideOf(view) {
     const go = (text) => {
       act(view, stateOf(text), true);
+      view.asked = view.state; // what a bet is about, whatever the reader changes before it is placed
       if (new URLSearchParams(text).get("do") === "apply") applyMasks(view);
     };
     const names = {
@@ -1168,28 +1228,31 @@
 
   function choose(view, chosen, focus = false) {
     show(view, { ...view.state, chosen, hovered: null, edge: null });
-    if (focus) view.svg.querySelector(`[data-unit="${chosen.level},${chosen.unit}"]`).focus();
+    if (focus) chosenElement(view).focus();
   }
 
   /** Pointing lights a unit up for a moment; a click, a tap or the keyboard chooses it. */
   function listenToPointer(view) {
     const hover = (hovered, edge) => {
       const { state } = view;
-      if (hovered || edge || state.hovered || state.edge) show(view, { ...state, hovered, edge });
+      const isNew = JSON.stringify([hovered, edge]) !== JSON.stringify([state.hovered, state.edge]);
+      if (isNew) show(view, { ...state, hovered, edge });
     };
     let wasChosen = false;
-    view.root.addEventListener("pointerover", ({ target, pointerType }) => {
-      if (pointerType !== "touch") hover(unitOf(target), edgeOf(target));
+    view.root.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "touch" || event.buttons) return;
+      const unit = unitOf(event.target);
+      hover(unit, !unit && view.svg.contains(event.target) ? edgeNear(view, event) : null);
     });
     view.root.addEventListener("pointerleave", () => hover(null, null));
     view.root.addEventListener("pointerdown", ({ target }) => {
       const { level, unit } = view.state.chosen;
       wasChosen = view.svg.contains(target) && target.closest("[data-unit]")?.dataset.unit === `${level},${unit}`;
     });
-    view.root.addEventListener("click", ({ target }) => {
+    view.root.addEventListener("click", (event) => {
+      const { target } = event;
       const unit = unitOf(target);
-      const edge = edgeOf(target);
-      if (edge) show(view, { ...view.state, edge, hovered: null });
+      if (!unit && view.svg.contains(target)) hover(null, edgeNear(view, event));
       if (!unit) return;
       choose(view, unit, view.svg.contains(target));
       if (wasChosen && unit.level > 0 && unit.level <= view.state.layers) act(view, raised(view.state, unit));
@@ -1230,7 +1293,6 @@
       if (!(key in next)) return false;
       if (next[key]) choose(view, next[key], true);
     }
-    if (by) view.svg.querySelector(`[data-unit="${state.chosen.level},${state.chosen.unit}"]`).focus();
     return true;
   }
 
@@ -1257,7 +1319,7 @@
     };
   }
 
-  window.maskExplorer = { parseOrder, totalProbability, network, addressOf, stateOf, LINES, mount, show };
+  window.maskExplorer = { parseOrder, totalProbability, network, addressOf, stateOf, verdict, LINES, mount, show };
 
   made.replacePicture("mask_explorer", mount);
 }

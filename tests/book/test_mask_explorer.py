@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from axe_playwright_python.base import AXE_SCRIPT
 from conftest import LOOK, NARROW, OVERFLOW
 
 import made
@@ -547,16 +548,30 @@ def test_masks_erase_one_after_the_other(order, hidden, direct, page):
     assert abs(sums[-1] - 1) < 1e-12
 
 
-def test_the_masks_are_applied_before_the_readers_eyes(page):
+GHOSTS = (
+    """() => [...document.querySelectorAll('.mx-ghost')].filter(e => getComputedStyle(e).display !== 'none').length"""
+)
+FALLEN = "() => document.querySelector('.mx-falling') === null"
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_masks_are_applied_before_the_readers_eyes(motion, page):
+    page.emulate_media(reduced_motion=motion)
     start = page.evaluate("() => location.hash")
     page.get_by_role("button", name="Fully connected").click()
     assert page.inner_text(".mx-applied") == "0 of 3 masks applied"
     assert page.locator(".mx-edge").count() == 5 * 6 + 6 * 6 + 6 * 5
-    assert page.locator(".mx-ghost").count() == 0
+    assert page.evaluate(GHOSTS) == 0
     assert "see what they must not" in page.inner_text(".mx-sum")
     page.get_by_role("button", name="Apply one").click()
     assert page.inner_text(".mx-applied") == "1 of 3 masks applied"
-    assert page.locator(".mx-falling").count() == page.locator(".mx-ghost").count() == 5 * 6 - 14
+    assert page.locator(".mx-falling").count() == page.evaluate(GHOSTS) == 5 * 6 - 14
+    name = page.eval_on_selector(".mx-falling", "e => getComputedStyle(e).animationName")
+    moves = page.evaluate("""() => document.querySelector('.mx-falling').getAnimations()[0].effect.getKeyframes()
+      .some(frame => ![undefined, 'none'].includes(frame.transform))""")
+    assert (name, moves) == ("mx-fall", motion != "reduce")
+    page.wait_for_function(FALLEN)
+    assert page.evaluate(GHOSTS) == 5 * 6 - 14
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("() => document.querySelector('.mx-applied').textContent.startsWith('0')")
     page.get_by_role("button", name="Apply masks").click()
@@ -564,11 +579,38 @@ def test_the_masks_are_applied_before_the_readers_eyes(page):
     assert page.inner_text(".mx-sum b") == "1.000000"
     kept = [14, 23, 16]
     assert page.locator(".mx-edge").count() == sum(kept)
-    assert page.locator(".mx-ghost").count() == 30 + 36 + 30 - sum(kept)
+    assert page.evaluate(GHOSTS) == 30 + 36 + 30 - sum(kept)
+    page.wait_for_function(FALLEN)
     page.get_by_label("show what is erased").set_checked(False)
-    assert page.locator(".mx-ghost").count() == 0
+    assert page.evaluate(GHOSTS) == 0
+    page.locator('.mx-unit[data-unit="1,2"]').press("+")
+    assert page.locator(".mx-falling").count() == 0  # what has fallen does not fall again
+    page.emulate_media(reduced_motion="no-preference")
     page.get_by_role("button", name="Reset").click()
     assert start == "" or page.evaluate("() => location.hash") != start
+
+
+def test_undo_stops_the_erasing(page):
+    """Masks that are still to come do not erase what the reader has gone back to."""
+    page.get_by_role("button", name="Fully connected").click()
+    page.get_by_role("button", name="Apply masks").click()
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("() => document.querySelector('.mx-applied').textContent.startsWith('0')")
+    page.wait_for_timeout(2200)  # two masks more would have come
+    assert page.inner_text(".mx-applied") == "0 of 3 masks applied"
+
+
+def test_without_ghosts_what_is_erased_leaves_no_trace(page):
+    page.get_by_role("button", name="Fully connected").click()
+    page.get_by_label("show what is erased").set_checked(False)
+    page.get_by_role("button", name="Apply one").click()
+    assert page.evaluate(GHOSTS) == 5 * 6 - 14
+    page.wait_for_function(FALLEN)
+    assert page.evaluate(GHOSTS) == 0
+    page.locator('.mx-unit[data-unit="1,0"]').focus()
+    page.keyboard.press("Enter")  # but an edge that is asked about is seen
+    assert "erased" in says(page)
+    assert page.evaluate(GHOSTS) == page.locator(".mx-ghost.mx-asked").count() == 1
 
 
 def test_a_direct_connection_that_comes_later_is_masked_too(page):
@@ -612,18 +654,87 @@ def test_an_edge_tells_its_degrees_and_the_line_that_decides(rule, page):
     assert edges == 5 * 4 + 4 * 3 + 3 * 5 + 5 * 5
 
 
+VERDICTS = """([address, own]) => {
+  const state = { ...maskExplorer.stateOf(address), own, degrees: "own" }
+  const net = maskExplorer.network(state), top = net.levels.length - 1
+  const ask = (from, to, isDirect) => {
+    const {isKept, comparison} = maskExplorer.verdict(state, net, { from, to, isDirect })
+    return [isKept, comparison]
+  }
+  const layer = (l, m, isDirect) =>
+    net.levels[m].map((_, o) => net.levels[l].map((_, k) => ask([l, k], [m, o], isDirect)))
+  return [...made.range(top).map(l => layer(l, l + 1, false)), layer(0, top, true)]
+}"""
+
+
+def test_edges_tell_what_made_decides(page):
+    """In many random networks with degrees of the reader's own."""
+    random = torch.Generator().manual_seed(17)
+    draw = lambda low, high, *size: torch.randint(low, high, size, generator=random)
+    told = 0
+    for _ in range(40):
+        D, layers = draw(2, 9, 1).item(), draw(1, 4, 1).item()
+        widths = draw(1, 13, 3).tolist()
+        order = torch.randperm(D, generator=random)
+        own = [draw(1, D, width) for width in widths[:layers]]
+        typed = ".".join(map(str, [*order.tolist(), *range(D, 8)]))
+        address = f"D={D}&layers={layers}&widths={'.'.join(map(str, widths))}&typed={typed}&direct=true"
+        found = page.evaluate(VERDICTS, [address, [layer.tolist() for layer in own]])
+        degrees = [made.masks.degrees_from_order(order), *own]
+        masks = [*made.masks.build_masks(degrees), *made.masks.build_masks(degrees[:1])]
+        ends = [*pairwise([*degrees, degrees[0]]), (degrees[0], degrees[0])]
+        for verdicts, mask, (below, above) in zip(found, masks, ends, strict=True):
+            sign = ">" if above is degrees[0] else ">="
+            for o, k in itertools.product(range(len(above)), range(len(below))):
+                assert verdicts[o][k] == [mask[o, k].item(), f"{above[o]} {sign} {below[k]}"]
+                told += 1
+    assert told > 3000
+
+
+# a point on an edge that no other crosses at the same place
+ON_EDGE = """path => {
+  const at = path.getPointAtLength(path.getTotalLength() * 0.3), box = path.ownerSVGElement.getBoundingClientRect()
+  return [box.x + at.x, box.y + at.y]
+}"""
+ASKED = """() => [...document.querySelectorAll('.mx-asked')].map(e => [e.dataset.from, e.dataset.to])"""
+AXE = """async () => (await axe.run('.mx', {resultTypes: ['violations']})).violations.flatMap(
+  v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 150)}: ${n.failureSummary}`))"""
+CENTRE = "e => e.scrollIntoView({block: 'center', behavior: 'instant'})"
+
+
 def test_an_edge_can_be_pointed_at(page):
-    middle = """path => {
-      const at = path.getPointAtLength(path.getTotalLength() / 2), box = path.ownerSVGElement.getBoundingClientRect()
-      return [box.x + at.x, box.y + at.y]
-    }"""
-    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
-    edge = page.locator('.mx-find[data-from="0,3"][data-to="1,0"]')
-    page.mouse.move(*edge.evaluate(middle))
+    """Of all edges that are near, the nearest."""
+    page.locator(".mx-network").evaluate(CENTRE)
+    edge = '.mx-edge[data-from="0,3"][data-to="1,0"]'
+    page.mouse.move(*page.locator(edge).evaluate(ON_EDGE))
     assert says(page) == "Input x3 → hidden unit 0 of layer 1: 1 >= 1, kept."
-    assert page.locator(".mx-asked").count() == 1
+    assert page.evaluate(ASKED) == [["0,3", "1,0"]]
     page.mouse.move(5, 5)
     assert says(page).startswith("Output x1")
+    assert page.evaluate(ASKED) == []
+    page.get_by_label("show what is erased").set_checked(True)
+    page.locator(".mx-network").evaluate(CENTRE)
+    ends = page.eval_on_selector_all(".mx-edges path", "all => all.map(e => [e.dataset.from, e.dataset.to])")
+    assert len(ends) == 5 * 6 + 6 * 6 + 6 * 5
+    for start, end in ends:
+        page.mouse.move(*page.locator(f'.mx-edges path[data-from="{start}"][data-to="{end}"]').evaluate(ON_EDGE))
+        assert page.evaluate(ASKED) == [[start, end]]
+
+
+def test_a_finger_finds_an_edge(browser, base):
+    context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{base['file']}/{PAGES[0]}")
+    page.locator(".mx-network").evaluate(CENTRE)
+    x, y = page.locator('.mx-edge[data-from="0,3"][data-to="1,0"]').evaluate(ON_EDGE)
+    page.touchscreen.tap(x, y)
+    assert page.evaluate(ASKED) == [["0,3", "1,0"]]
+    box = page.locator('.mx-unit[data-unit="0,0"] .mx-disc').bounding_box()
+    page.touchscreen.tap(box["x"] - 14, box["y"] - 14)  # beside the outermost edge
+    assert len(page.evaluate(ASKED)) == 1
+    assert page.evaluate(ASKED) != [["0,3", "1,0"]]
+    assert page.inner_text(".mx-code").startswith("masks = ")
+    context.close()
 
 
 def degrees_shown(page, level):
@@ -730,7 +841,7 @@ def test_a_finger_drags_an_input_and_scrolls_the_page(browser, base):
     context.close()
 
 
-STEPS = range(8)
+STEPS = range(9)
 
 
 @pytest.mark.parametrize("n", STEPS)
@@ -744,7 +855,7 @@ def test_a_step_sets_its_state(n, page):
     buttons = page.locator(".guide-bet button")
     if n == 1:
         page.wait_for_function("() => document.querySelector('.mx-sum b').textContent === '1.000000'")
-    if n in (0, 4, 5, 7):
+    if n in (0, 4, 5, 6, 8):
         assert page.locator(".guide-covered").count() > 0
         if page.locator(".guide-bet input").count():
             page.locator(".guide-bet input").fill("99")
@@ -756,10 +867,18 @@ def test_a_step_sets_its_state(n, page):
         degrees = made.Connectivity.create(5, (6, 6), order).degrees
         wrong = [*(b[:, None] >= a for a, b in pairwise(degrees)), degrees[0][:, None] >= degrees[-1]]
         own = (wrong[2].double() @ wrong[1].double() @ wrong[0].double()).diagonal() > 0
+        levels = page.evaluate("() => maskExplorer.network(maskExplorer.stateOf(location.hash.slice(1))).levels")
+        masks = [mask.double() for mask in made.masks.build_masks([torch.tensor(layer) for layer in levels[:-1]])]
+        lost_at_random = 10 - (torch.linalg.multi_dot(masks[::-1]) > 0).sum()
+        if n == 6:
+            even = made.Connectivity.create(5, (3, 3), order)
+            assert 10 - even.reachable().sum() == 1  # as the step says
+            assert lost_at_random > 1
         expected = {
             4: f"it is {own.sum()}.",
             5: f"it is {10 - narrow.reachable().sum()}.",
-            7: f"it is {made.masks.degrees_from_order(torch.tensor([4, 0, 3, 1, 2]))[1]}.",
+            6: f"it is {lost_at_random}.",
+            8: f"it is {made.masks.degrees_from_order(torch.tensor([4, 0, 3, 1, 2]))[1]}.",
         }
         assert said.endswith(expected.get(n, "."))
         assert n or re.match(r"Yes: it is [2-9]\.\d{6}\.$|No: it is 0\.\d{6}\.$", said)
@@ -783,7 +902,7 @@ def test_what_is_new_can_be_undone_and_linked(page, browser):
     other.goto(page.url)
     other.wait_for_selector(".mx-unit")
     drawn = """() => [...document.querySelectorAll('.mx-network path, .mx-unit, .mx-sum')]
-      .map(e => e.outerHTML.replace(' mx-falling', '')).sort()"""
+      .map(e => e.outerHTML).sort()"""
     setting(page, "arrange", "degree")
     setting(page, "arrange", "index")
     page.wait_for_timeout(600)
@@ -813,3 +932,33 @@ def test_the_explorer_takes_its_place_without_a_shift(width, browser, base):
     page.wait_for_timeout(300)
     assert page.evaluate("shift") < 0.05
     page.close()
+
+
+def test_the_focus_stays_at_the_unit(page):
+    """What is drawn anew has the focus again, after a key and after Undo."""
+    page.locator('.mx-unit[data-unit="2,1"]').focus()
+    focused = "() => document.activeElement.dataset.unit"
+    for keys, level in (("+", "2"), ("Control+z", "2"), ("Control+Shift+Z", "2")):
+        before = page.inner_html(".mx-matrices")
+        page.keyboard.press(keys)
+        page.wait_for_function("before => document.querySelector('.mx-matrices').innerHTML !== before", arg=before)
+        assert page.evaluate(focused) == f"{level},1"
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_erasing_fits_and_is_accessible(width, theme, page):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    for n in (0, 4):
+        page.locator(".guide > .group button").nth(n).click()
+        assert page.evaluate(OVERFLOW) is None
+    page.get_by_role("button", name="Fully connected").click()
+    page.get_by_role("button", name="Apply one").click()
+    page.locator('.mx-unit[data-unit="3,1"]').focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(OVERFLOW) is None
+    page.wait_for_function(FALLEN)
+    if width in (390, 1280):
+        page.evaluate(AXE_SCRIPT)
+        assert page.evaluate(AXE) == []
