@@ -1,0 +1,177 @@
+/* What tests/book/test_play.py asks of an interactive page, in `window.walk`. It runs before the page's own scripts. */
+"use strict";
+
+{
+  const walk = { views: [], widget: null };
+  window.walk = walk;
+
+  // ---- what still goes on --------------------------------------------------------------------------------------------
+
+  const LONGEST = 3000; // milliseconds: a timer that waits longer is not waited for
+  const timers = new Set();
+  const [begin, stop] = [window.setTimeout, window.clearTimeout];
+  window.setTimeout = (action, delay = 0, ...more) => {
+    const fire = () => {
+      timers.delete(id);
+      action(...more);
+    };
+    const id = begin(fire, delay);
+    if (delay <= LONGEST) timers.add(id);
+    return id;
+  };
+  window.clearTimeout = (id) => {
+    timers.delete(id);
+    stop(id);
+  };
+
+  /** The views that pages mount, by way of made.replacePicture, are kept. */
+  let made;
+  const keep = (mount) => (paragraph) => walk.views.push(mount(paragraph));
+  Object.defineProperty(window, "made", {
+    get: () => made,
+    set: (value) => {
+      const { replacePicture } = value;
+      value.replacePicture = (name, mount) => replacePicture(name, keep(mount));
+      made = value;
+    },
+  });
+
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+  /** Two frames on: what was done has been drawn. */
+  walk.rest = async () => {
+    await frame();
+    await frame();
+  };
+
+  /** Nothing loads, and no timer will change the page or its address. */
+  walk.isCalm = () =>
+    timers.size === 0 && walk.views.every((view) => !view?.state?.playing && !view?.filling && !(view?.state?.loading >= 0 && view.state.loading !== null));
+
+  walk.place = () => history.state?.place ?? 0;
+
+  // ---- controls -------------------------------------------------------------------------------------------------------
+
+  const CONTROLS = "button, input, select, textarea, summary, a[href], canvas, svg, [tabindex], [role=button]";
+
+  const roots = () => [...document.querySelectorAll(walk.widget)];
+  const isThere = (e) =>
+    e.checkVisibility({ visibilityProperty: true }) && !e.disabled && e.getBoundingClientRect().width > 0;
+
+  function kindOf(e) {
+    if (e.matches("a[href]")) return e.getAttribute("href").startsWith("#") ? "link" : "elsewhere";
+    if (e.matches("input")) return e.type;
+    if (e.matches("canvas, svg, [role=application]")) return "surface";
+    return e.matches("g, path, [role=button]:not(button)") ? "unit" : e.localName;
+  }
+
+  const clean = (text) => (text ?? "").trim().replace(/\s+/g, " ").slice(0, 50);
+  const nameOf = (e) =>
+    clean(e.getAttribute("aria-label")) || clean(e.labels?.[0]?.textContent) || clean(e.textContent) || e.className.baseVal || e.className || e.localName;
+
+  /** What the reader could use now: [[kind, name], ...]. */
+  walk.controls = () => {
+    walk.found = roots().flatMap((root) => [...root.querySelectorAll(CONTROLS)].filter(isThere));
+    walk.found = walk.found.filter((e) => kindOf(e) !== "elsewhere");
+    return walk.found.map((e) => [kindOf(e), nameOf(e)]);
+  };
+
+  /** Where to click: a control that is drawn by its label is as large as the label. */
+  const face = (e) => (e.matches("[type=radio], [type=checkbox]") && e.labels?.[0]) || e;
+
+  /** What lies over the middle of a control, if anything does. */
+  function over(target, control) {
+    const { x, y, width, height } = target.getBoundingClientRect();
+    const hit = document.elementFromPoint(x + width / 2, y + height / 2);
+    const isHit = !hit || target.contains(hit) || hit.contains(target) || control.matches("path, g, svg");
+    return isHit ? null : hit.outerHTML.slice(0, 120);
+  }
+
+  /** Bring a control into view; its box, and what lies over it wherever the page is scrolled to, if anything does. */
+  walk.aim = async (n) => {
+    const control = walk.found[n];
+    const target = face(control);
+    for (const block of ["center", "end", "start"]) {
+      target.scrollIntoView({ block, inline: "nearest", behavior: "instant" });
+      await frame();
+      if (!over(target, control)) break;
+    }
+    const { x, y, width, height } = target.getBoundingClientRect();
+    return { x, y, width, height, over: over(target, control) };
+  };
+
+  // ---- what is shown --------------------------------------------------------------------------------------------------
+
+  const hash = (text) => [...text].reduce((sum, letter) => (Math.imul(sum, 31) + letter.charCodeAt(0)) | 0, 7);
+
+  function lookOf(e) {
+    const words = [...e.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.textContent);
+    const more = [];
+    if (e.matches("input, select, textarea")) more.push(`value ${e.value}`, `checked ${e.checked}`);
+    if (e.matches("button, input, select")) more.push(`disabled ${e.disabled}`);
+    if (e.matches("canvas")) more.push(`pixels ${hash(e.toDataURL())}`);
+    for (const name of ["aria-pressed", "aria-label"]) if (e.hasAttribute(name)) more.push(e.getAttribute(name));
+    const line = [...more, clean(words.join(" "))].filter(Boolean).join(", ");
+    return line && `${e.localName}: ${line}`;
+  }
+
+  /** A line for every element that shows something, without those that match `except`. */
+  walk.look = (except) =>
+    roots().flatMap((root) =>
+      [...root.querySelectorAll("*")]
+        .filter((e) => e.checkVisibility() && !(except && e.closest(except)))
+        .map(lookOf)
+        .filter(Boolean),
+    );
+
+  // ---- what must hold ---------------------------------------------------------------------------------------------------
+
+  const number = (text) => Number(/-?[\d.]+(?=\D*$)/.exec(text.replace("\u2212", "-").replace(/ nats.*/, ""))?.[0]);
+
+  walk.holds = {
+    explorer({ state, root }) {
+      const wrong = [];
+      const sum = Number(root.querySelector(".mx-sum b").textContent);
+      const leaks = root.querySelectorAll(".mx-who .mx-leak").length;
+      if (!(sum > 0 && sum < Infinity)) wrong.push(`the sum is ${sum}`);
+      if (!leaks && sum !== 1) wrong.push(`nothing leaks, and the sum is ${sum}`);
+      if (leaks > 0 !== root.querySelector(".mx-sum").classList.contains("mx-bad")) wrong.push("a leak is not marked");
+      const [, reached, pairs] = /: (\d+) of the (\d+) /.exec(root.querySelector(".mx-coverage").textContent);
+      const fair = root.querySelectorAll(".mx-who .mx-on").length;
+      const lost = root.querySelectorAll(".mx-who .mx-lost").length;
+      if (fair !== Number(reached) || fair + lost !== Number(pairs)) wrong.push(`coverage ${reached} of ${pairs}, ${fair} shown`);
+      if (Number(pairs) !== (state.D * (state.D - 1)) / 2) wrong.push(`${pairs} pairs of ${state.D} variables`);
+      return wrong;
+    },
+
+    live({ state, drawing, parts }) {
+      const wrong = [];
+      const { steps } = drawing;
+      for (const { p, logProb, variable, known, value } of steps) {
+        if (!(p >= 0 && p <= 1 && logProb <= 0 && logProb > -Infinity)) wrong.push(`pixel ${variable}: p ${p}, ${logProb}`);
+        if (known !== state.given[variable] >= 0) wrong.push(`pixel ${variable} is ${known ? "" : "not "}given`);
+        if (known && value !== state.given[variable]) wrong.push(`pixel ${variable} is not as given`);
+      }
+      const total = steps.reduce((sum, { logProb }) => sum + logProb, 0);
+      if (Math.abs(number(parts.total.textContent) - total) > 0.0501) wrong.push(`${parts.total.textContent}, sum ${total}`);
+      if (drawing.walk && steps.length !== state.t) wrong.push(`${steps.length} steps at t = ${state.t}`);
+      if (!["random", "anyRows"].includes(state.mode) && state.given.lastIndexOf(1) > state.given.indexOf(-1) && state.given.includes(-1)) {
+        wrong.push("a network for one order is given what follows a gap");
+      }
+      return wrong.slice(0, 3);
+    },
+
+    answers() {
+      return roots().flatMap((root) =>
+        [...root.querySelectorAll("form")].flatMap((form) => {
+          const says = form.querySelector(".says").textContent;
+          const [right, wrong] = ["right", "wrong"].map((name) => form.classList.contains(name));
+          return (says !== "") === (right !== wrong) ? [] : [`a form says ${says || "nothing"}, right: ${right}, wrong: ${wrong}`];
+        }),
+      );
+    },
+  };
+
+  walk.check = (names) =>
+    names.flatMap((name) => (name === "answers" ? walk.holds.answers() : walk.views.flatMap((view) => walk.holds[name](view))));
+}
