@@ -124,6 +124,79 @@
         .filter(Boolean),
     );
 
+  // ---- keys, zoom, motion ---------------------------------------------------------------------------------------------
+
+  /** What Tab must reach in the n-th part: of radio buttons, one of each group. */
+  walk.tabbable = (n) => {
+    const isFirst = (e) => {
+      const group = [...roots()[n].querySelectorAll(`[name="${e.name}"]`)];
+      return e === (group.find(({ checked }) => checked) ?? group[0]);
+    };
+    const all = [...roots()[n].querySelectorAll(CONTROLS)].filter(isThere);
+    walk.found = all.filter((e) => e.tabIndex >= 0 && !(e.type === "radio" && !isFirst(e)));
+    return walk.found.map((e) => `${kindOf(e)} ${nameOf(e)}`);
+  };
+
+  /** Where the focus is: the number of the control, -1 elsewhere in the widget, null outside of it. */
+  walk.at = () => {
+    const e = document.activeElement;
+    return e.closest(walk.widget) ? walk.found.indexOf(e) : null;
+  };
+
+  /** Whether one sees that an element has the focus: it looks otherwise than without. */
+  walk.isFocusSeen = () => {
+    const e = document.activeElement;
+    const parts = [e, face(e), e.nextElementSibling, ...e.children].filter(Boolean);
+    const look = () =>
+      parts.map((part) => {
+        const { outlineStyle, outlineWidth, outlineColor, boxShadow, borderColor, strokeWidth, stroke, visibility, opacity } = getComputedStyle(part);
+        const outline = outlineStyle === "none" ? "" : [outlineStyle, outlineWidth, outlineColor];
+        return [outline, boxShadow, borderColor, strokeWidth, stroke, visibility, opacity, part.matches("canvas") ? hash(part.toDataURL()) : ""].join();
+      });
+    const [focused] = [look().join("|")];
+    e.blur();
+    const blurred = look().join("|");
+    e.focus({ focusVisible: true, preventScroll: true });
+    return focused !== blurred;
+  };
+
+  /** What lies over the element that has the focus. */
+  walk.overFocus = () => over(face(document.activeElement), document.activeElement);
+
+  /** Texts and controls that are cut off, or stand beside the page. */
+  walk.cut = () => {
+    const width = document.documentElement.clientWidth;
+    const scrolls = (e) => e.closest(".mx-box, [style*='overflow']") !== null; // scrolls in a box of its own
+    return roots().flatMap((root) =>
+      [...root.querySelectorAll("*")]
+        .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !scrolls(e) && !e.closest("svg, .unseen, .sr-only"))
+        .filter((e) => {
+          const { left, right, width: own } = e.getBoundingClientRect();
+          const isClipped = getComputedStyle(e).overflowX !== "visible" && !e.matches("input, select, canvas");
+          const isCut = e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && (isClipped || e.matches("button"));
+          return own > 0 && (left < -1 || right > width + 1 || isCut);
+        })
+        .map((e) => `${e.localName} ${nameOf(e)}: ${e.scrollWidth} px in ${e.clientWidth}, right end at ${Math.round(e.getBoundingClientRect().right)} of ${width}`),
+    );
+  };
+
+  /** What moves by itself within some frames. */
+  walk.moves = async (frames = 30) => {
+    const before = walk.look();
+    const running = document.getAnimations().filter(({ playState }) => playState === "running");
+    for (let k = 0; k < frames; k++) await frame();
+    const after = walk.look();
+    return [...running.map((a) => `runs: ${a.animationName ?? a.transitionProperty}`), ...after.filter((line) => !before.includes(line))];
+  };
+
+  /** Wait until the page no longer scrolls. */
+  walk.stands = async () => {
+    for (let still = 0, before = NaN; still < 4; before = scrollY) {
+      await frame();
+      still = scrollY === before ? still + 1 : 0;
+    }
+  };
+
   // ---- what must hold ---------------------------------------------------------------------------------------------------
 
   const number = (text) => Number(/-?[\d.]+(?=\D*$)/.exec(text.replace("\u2212", "-").replace(/ nats.*/, ""))?.[0]);

@@ -5,16 +5,18 @@ role; tests/play.js holds what is asked of the page from inside. A failure names
 MADE_WALK_SEED and MADE_WALK_ACTIONS set another seed and length.
 """
 
+import difflib
 import html
 import os
 import random
 import re
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import HTML, OVERFLOW, watch
+from axe_playwright_python.base import AXE_SCRIPT
+from conftest import HTML, NARROW, OVERFLOW, WIDE, watch
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +41,7 @@ class Play:
         return Path(self.path).stem
 
 
+CHAPTER = "book/03_the_autoregressive_property.html"
 PLAY = [
     Play("book/mask_explorer.html", ".mx", ("explorer",), passing=".guide, .mx-back"),
     Play(
@@ -47,15 +50,52 @@ PLAY = [
         ("live",),
         passing=".guide, .status, .unseen, [aria-label='Back and forth'], strong + span",
     ),
-    Play("book/03_the_autoregressive_property.html", ".answers", ("answers",), owns=False),
+    Play(CHAPTER, ".answers", ("answers",), owns=False),
+    Play("book/04_made.html", ".mx", ("explorer",), owns=False),
+    Play("book/05_generating_samples.html", ".live-made", ("live",), owns=False),
+    Play("book/index.html", ".small-drawing", (), owns=False),
 ]
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+VIOLATIONS = """async ([within, only]) => {
+  const found = await axe.run({include: [[within]]}, {runOnly: only, resultTypes: ['violations'], preload: false})
+  return found.violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 120)}: ${n.failureSummary}`))
+}"""
 KEYS = ["Tab", "Shift+Tab", "Enter", "Space", "Escape", "Home", "End", "PageUp", "PageDown", "+", "-", "a", "5"]
-KEYS += ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Shift+ArrowLeft", "Shift+ArrowRight", "Control+a", "Delete"]
-NONSENSE = ["", " ", "0", "1", "-1", "3 0 4 1 2", "0 1 2", "0,1;2[3] 4", "1e3", "9999999999", "NaN", "½", "−3,5 %", "🙂"]
+KEYS += [
+    "ArrowLeft",
+    "ArrowRight",
+    "ArrowUp",
+    "ArrowDown",
+    "Shift+ArrowLeft",
+    "Shift+ArrowRight",
+    "Control+a",
+    "Delete",
+]
+NONSENSE = [
+    "",
+    " ",
+    "0",
+    "1",
+    "-1",
+    "3 0 4 1 2",
+    "0 1 2",
+    "0,1;2[3] 4",
+    "1e3",
+    "9999999999",
+    "NaN",
+    "½",
+    "−3,5 %",
+    "🙂",
+]
 NONSENSE += ["<b>x</b>", "4 4 4 4 4", "' OR 1=1 --", "abc", "0.5", "1,000", "Infinity", "x" * 300]
 BROKEN = ["", "=", "a=b", "%", "%E0%A4%A=1", "&&&==&", "__proto__=1&constructor=2&toString=3", "=" * 3000, "\u0000=1"]
-BROKEN += ["things-to-try", "D=1e9&seed=-1&t=NaN&widths=..&typed=0", "given=" + "Z" * 262, "mode=toString&tool=__proto__"]
+BROKEN += [
+    "things-to-try",
+    "D=1e9&seed=-1&t=NaN&widths=..&typed=0",
+    "given=" + "Z" * 262,
+    "mode=toString&tool=__proto__",
+]
 
 
 def links(play):
@@ -96,6 +136,7 @@ class Walk:
     seed: int
     done: deque = field(default_factory=lambda: deque(maxlen=20))
     seen: list = field(default_factory=list)
+    hash: str = ""  # where the address is not the page's own, what the walk made it
     n: int = 0
 
     # ---- what the reader does -----------------------------------------------------------------------------------------
@@ -233,7 +274,9 @@ class Walk:
         return f"width {width}"
 
     def theme(self):
-        self.page.evaluate("d => { d = document.documentElement.dataset; d.theme = d.theme === 'dark' ? 'light' : 'dark' }")
+        self.page.evaluate(
+            "d => { d = document.documentElement.dataset; d.theme = d.theme === 'dark' ? 'light' : 'dark' }"
+        )
         return "the other theme"
 
     def scroll(self):
@@ -248,6 +291,7 @@ class Walk:
         elif self.rng.random() < 0.3:
             address = self.rng.choice(BROKEN)
         self.page.evaluate("text => { location.hash = text }", address)
+        self.hash = None  # or as the browser writes it
         return f"jump to #{address[:150]}"
 
     ACTS = {use: 50, tap: 10, keys: 12, undo: 6, history: 4, reload: 1, resize: 3, theme: 2, scroll: 3, jump: 6}
@@ -271,6 +315,11 @@ class Walk:
             raise Fault(f"the page was left for {page.url}")
         page.evaluate("walk.rest()")
         self.complaints += page.evaluate("names => walk.check(names)", list(self.play.holds))
+        if not self.play.owns:
+            address = page.evaluate("location.hash")
+            if address != self.hash and self.hash is not None and not self.done[-1].endswith("Forward"):
+                self.complaints.append(f"the address of a page that is not its own becomes {address}")
+            self.hash = address
         if overflow := page.evaluate(OVERFLOW):
             self.complaints.append(f"scrolls sideways at {page.viewport_size}: {overflow}")
         if self.complaints:
@@ -300,6 +349,8 @@ class Walk:
             return
         page = self.page
         address = page.evaluate("location.hash.slice(1)")
+        if "=" not in address:  # the beginning, or an anchor, which is no state
+            return
         self.seen.append(address)
         theme = page.evaluate("document.documentElement.dataset.theme")
         shown = page.evaluate("except => walk.look(except)", self.play.passing)
@@ -315,9 +366,8 @@ class Walk:
         self.complaints += complaints
         other.close()
         if shown != expected:
-            differ = [pair for pair in zip(shown, expected, strict=False) if pair[0] != pair[1]][:4]
-            lines = [f"  here  {a}\n  fresh {b}" for a, b in differ]
-            self.complaints.append(f"at #{address}\n a fresh page shows something else:\n" + "\n".join(lines))
+            differ = [line for line in difflib.ndiff(shown, expected) if line[0] in "+-"][:8]
+            self.complaints.append(f"at #{address}\n a fresh page (+) shows something else:\n" + "\n".join(differ))
         self.undo_and_redo(address)
         self.check()
 
@@ -337,21 +387,199 @@ class Walk:
             self.complaints.append(f"undone and done again, #{address}\nbecomes #{again}")
 
 
-@pytest.mark.parametrize("play", PLAY, ids=str)
-def test_whatever_the_reader_does(play, browser, base):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, has_touch=True)
-    context.add_init_script(ASKS + f"\nwalk.widget = {play.widget!r};")
-    page = context.new_page()
-    complaints = watch(page, *base.values())
-    url = f"{base['file']}/{play.path}"
-    page.goto(url)
-    page.wait_for_selector(play.widget)
-    walk = Walk(play, page, complaints, url, SEED)
+@pytest.fixture
+def opened(browser, base):
+    """Open an interactive page in a context of its own: the page, and what it complains about."""
+    contexts = []
+
+    def open_page(play, address="", **options):
+        context = browser.new_context(**{"viewport": WIDE, **options})
+        contexts.append(context)
+        context.add_init_script(ASKS + f"\nwalk.widget = {play.widget!r};")
+        page = context.new_page()
+        complaints = watch(page, *base.values())
+        page.goto(f"{base['file']}/{play.path}#{address}")
+        page.wait_for_selector(play.widget)
+        return page, complaints
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+each_page = pytest.mark.parametrize("play", PLAY, ids=str)
+
+
+@each_page
+def test_whatever_the_reader_does(play, opened, base):
+    page, complaints = opened(play, has_touch=True)
+    walk = Walk(play, page, complaints, f"{base['file']}/{play.path}", SEED)
     try:
         walk.run(ACTIONS)
     except Exception as error:
         last = "\n  ".join(walk.done)
         where = page.url[:300]
         pytest.fail(f"{type(error).__name__}: {error}\nat {where}\nseed {SEED}, last actions:\n  {last}", pytrace=False)
-    finally:
-        context.close()
+
+
+# ---- keys, screen readers, zoom, widths, motion, fingers -------------------------------------------------------------
+
+
+@each_page
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_every_control_is_reached_by_tab(play, size, opened):
+    """Once around: each has the focus at some time, shows it, is not covered, and lets it go again."""
+    page, complaints = opened(play, viewport=size)
+    page.evaluate("walk.rest()")
+    for root in range(page.locator(play.widget).count()):
+        controls = page.evaluate("root => walk.tabbable(root)", root)
+        page.evaluate("walk.found[0].focus()")
+        reached, steps = set(), 0
+        while (at := page.evaluate("walk.at()")) is not None:
+            reached.add(at)
+            name = controls[at] if at >= 0 else page.evaluate("document.activeElement.outerHTML.slice(0, 100)")
+            if not page.evaluate("walk.isFocusSeen()"):
+                complaints.append(f"{name} has the focus, and one does not see it")
+            if over := page.evaluate("walk.overFocus()"):
+                complaints.append(f"{name} has the focus, and is covered: {over}")
+            page.keyboard.press("Tab")
+            steps += 1
+            if steps > 2 * len(controls) + 5:
+                complaints.append(f"Tab does not leave {name}")
+                break
+        complaints += [f"Tab passes by {controls[k]}" for k in range(len(controls)) if k not in reached]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def states(play):
+    """The state at the beginning, and those that the page links to."""
+    return ["", *(links(play) if play.owns else [])]
+
+
+@each_page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_state_of_the_guide_is_accessible(play, theme, opened):
+    page, complaints = opened(play, viewport=NARROW if theme == "dark" else WIDE, color_scheme=theme)
+    page.evaluate(AXE_SCRIPT)
+    for address in states(play):
+        if address:
+            page.evaluate("text => { location.hash = text }", address)
+        page.evaluate("walk.rest()")
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        complaints += [f"#{address[:80]}: {text}" for text in page.evaluate(VIOLATIONS, [play.widget, WCAG])]
+    assert not complaints, "\n" + "\n".join(sorted(set(complaints)))
+
+
+ZOOMS = {
+    **{f"{width} px": ({"viewport": {"width": width, "height": 900}}, "") for width in (*WIDTHS, 1024)},
+    "zoomed to 200 %": ({"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2}, ""),
+    "text of 200 %": ({"viewport": WIDE}, "200%"),
+    "text of 200 % on a phone": ({"viewport": NARROW}, "200%"),
+}
+
+
+@each_page
+@pytest.mark.parametrize("how", ZOOMS)
+def test_nothing_is_cut(play, how, opened):
+    options, font = ZOOMS[how]
+    page, complaints = opened(play, **options)
+    page.evaluate("font => { document.documentElement.style.fontSize = font }", font)
+    for address in states(play):
+        if address:
+            page.evaluate("text => { location.hash = text }", address)
+        page.evaluate("walk.rest()")
+        if overflow := page.evaluate(OVERFLOW):
+            complaints.append(f"#{address[:80]} scrolls sideways: {overflow}")
+        complaints += [f"#{address[:80]}: {text}" for text in page.evaluate("walk.cut()")]
+    assert not complaints, "\n" + "\n".join(complaints[:20])
+
+
+@each_page
+def test_who_wants_calm_has_calm(play, opened):
+    """With reduced motion, and colours forced by the system, nothing moves by itself."""
+    page, complaints = opened(play, reduced_motion="reduce", forced_colors="active")
+    for address in states(play):
+        if address:
+            page.evaluate("text => { location.hash = text }", address)
+        page.evaluate("document.querySelector(walk.widget).scrollIntoView()")
+        page.wait_for_function("walk.isCalm()", timeout=60_000)
+        page.evaluate("walk.rest()")
+        complaints += [f"#{address[:80]}: {line}" for line in page.evaluate("walk.moves()")]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+@each_page
+def test_a_finger_scrolls_from_wherever_it_begins(play, opened):
+    page, complaints = opened(play, viewport=NARROW, has_touch=True, is_mobile=True)
+    page.evaluate("walk.rest()")
+    session = page.context.new_cdp_session(page)
+    touch = lambda kind, *points: session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    middle = NARROW["height"] / 2
+    tried = Counter()
+    for k, (kind, name) in enumerate(page.evaluate("walk.controls()")):
+        tried[kind] += 1
+        if tried[kind] > 5:
+            continue
+        box = page.evaluate("k => walk.aim(k)", k)
+        x, y = box["x"] + box["width"] / 2, min(max(middle, box["y"] + 2), box["y"] + box["height"] - 2)
+        before, room = page.evaluate("[scrollY, document.scrollingElement.scrollHeight - scrollY - innerHeight]")
+        by = 1 if room < 300 else -1
+        touch("touchStart", {"x": x, "y": y})
+        for n in range(1, 11):
+            touch("touchMove", {"x": x, "y": y + 15 * n * by})
+        touch("touchEnd")
+        page.evaluate("walk.stands()")
+        if abs(page.evaluate("scrollY") - before) < 50:
+            complaints.append(f"a finger that begins on {kind} {name!r} does not scroll")
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+# ---- in Firefox ------------------------------------------------------------------------------------------------------
+
+
+# What a reader does first: [(an element to click, or keys to press, or None; what is true then)].
+FIRST = {
+    "mask_explorer": [
+        (".mx-full", "document.querySelector('.mx-sum b').textContent > 1"),
+        (".mx-apply", "document.querySelector('.mx-sum b').textContent === '1.000000'"),
+        (".guide button.primary", "document.querySelector('.guide-words').textContent"),
+    ],
+    "live_made": [
+        (".live-made .bar .primary", "document.querySelector('.status').textContent.startsWith('Finished: 784')"),
+        ("[value=ink]", "document.querySelector('canvas.paints')"),
+        ("canvas.paper", "document.querySelector('.status').textContent.startsWith('Blue is given')"),
+    ],
+    Path(CHAPTER).stem: [
+        (".answers [type=text]", "document.activeElement.matches('.answers input')"),
+        ("right", "document.activeElement.value"),
+        (".answers [type=submit]", "document.querySelector('.answers .says').textContent.startsWith('Yes')"),
+    ],
+}
+
+
+@each_page
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_in_firefox(play, size, firefox, base):
+    from firefox import Tab
+
+    tab = Tab(firefox, ASKS + f"\nwalk.widget = {play.widget!r};")
+    address = f"{base['file']}/{play.path}"
+    tab.open(address + "#speed=100" * play.owns, **size)
+    tab.wait(f"document.querySelector({play.widget!r})")
+    for what, then in FIRST.get(str(play), []):
+        if what == "right":
+            tab.press(*tab.evaluate("String(JSON.parse(document.querySelector('.answers').dataset.answers)[0].right)"))
+        else:
+            tab.click(f"document.querySelector({what!r})")
+        tab.wait(then)
+    complaints = []
+    for state in states(play):
+        if state:
+            tab.evaluate(f"location.hash = {state!r}")
+        tab.evaluate("walk.rest()")
+        complaints += tab.evaluate("walk.cut()") + tab.evaluate(f"walk.check({list(play.holds)})")
+        if overflow := tab.evaluate(f"({OVERFLOW})()"):
+            complaints.append(f"#{state} scrolls sideways: {overflow}")
+    complaints += tab.complaints(*base.values())
+    tab.close()
+    assert not complaints, "\n" + "\n".join(complaints)
