@@ -1,4 +1,5 @@
 /* What tests/book/test_play.py asks of an interactive page, in `window.walk`. It runs before the page's own scripts. */
+/* oxlint-disable no-await-in-loop */
 "use strict";
 
 {
@@ -45,8 +46,10 @@
   };
 
   /** Nothing loads, and no timer will change the page or its address. */
-  walk.isCalm = () =>
-    timers.size === 0 && walk.views.every((view) => !view?.state?.playing && !view?.filling && !(view?.state?.loading >= 0 && view.state.loading !== null));
+  walk.isCalm = () => timers.size === 0 && walk.views.every((view) => isStill(view ?? {}));
+
+  const isStill = ({ state = {}, filling }) =>
+    !state.playing && !filling && (state.loading ?? null) === null && state.network !== "loading";
 
   walk.place = () => history.state?.place ?? 0;
 
@@ -67,7 +70,12 @@
 
   const clean = (text) => (text ?? "").trim().replace(/\s+/g, " ").slice(0, 50);
   const nameOf = (e) =>
-    clean(e.getAttribute("aria-label")) || clean(e.labels?.[0]?.textContent) || clean(e.textContent) || e.className.baseVal || e.className || e.localName;
+    clean(e.getAttribute("aria-label")) ||
+    clean(e.labels?.[0]?.textContent) ||
+    clean(e.textContent) ||
+    e.className.baseVal ||
+    e.className ||
+    e.localName;
 
   /** What the reader could use now: [[kind, name], ...]. */
   walk.controls = () => {
@@ -149,9 +157,28 @@
     const parts = [e, face(e), e.nextElementSibling, ...e.children].filter(Boolean);
     const look = () =>
       parts.map((part) => {
-        const { outlineStyle, outlineWidth, outlineColor, boxShadow, borderColor, strokeWidth, stroke, visibility, opacity } = getComputedStyle(part);
+        const {
+          outlineStyle,
+          outlineWidth,
+          outlineColor,
+          boxShadow,
+          borderColor,
+          strokeWidth,
+          stroke,
+          visibility,
+          opacity,
+        } = getComputedStyle(part);
         const outline = outlineStyle === "none" ? "" : [outlineStyle, outlineWidth, outlineColor];
-        return [outline, boxShadow, borderColor, strokeWidth, stroke, visibility, opacity, part.matches("canvas") ? hash(part.toDataURL()) : ""].join();
+        return [
+          outline,
+          boxShadow,
+          borderColor,
+          strokeWidth,
+          stroke,
+          visibility,
+          opacity,
+          part.matches("canvas") ? hash(part.toDataURL()) : "",
+        ].join();
       });
     const [focused] = [look().join("|")];
     e.blur();
@@ -169,14 +196,19 @@
     const scrolls = (e) => e.closest(".mx-box, [style*='overflow']") !== null; // scrolls in a box of its own
     return roots().flatMap((root) =>
       [...root.querySelectorAll("*")]
-        .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !scrolls(e) && !e.closest("svg, .unseen, .sr-only"))
+        .filter(
+          (e) => e.checkVisibility({ visibilityProperty: true }) && !scrolls(e) && !e.closest("svg, .unseen, .sr-only"),
+        )
         .filter((e) => {
           const { left, right, width: own } = e.getBoundingClientRect();
           const isClipped = getComputedStyle(e).overflowX !== "visible" && !e.matches("input, select, canvas");
           const isCut = e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && (isClipped || e.matches("button"));
           return own > 0 && (left < -1 || right > width + 1 || isCut);
         })
-        .map((e) => `${e.localName} ${nameOf(e)}: ${e.scrollWidth} px in ${e.clientWidth}, right end at ${Math.round(e.getBoundingClientRect().right)} of ${width}`),
+        .map(
+          (e) =>
+            `${e.localName} ${nameOf(e)}: ${e.scrollWidth} px in ${e.clientWidth}, right end at ${Math.round(e.getBoundingClientRect().right)} of ${width}`,
+        ),
     );
   };
 
@@ -186,7 +218,10 @@
     const running = document.getAnimations().filter(({ playState }) => playState === "running");
     for (let k = 0; k < frames; k++) await frame();
     const after = walk.look();
-    return [...running.map((a) => `runs: ${a.animationName ?? a.transitionProperty}`), ...after.filter((line) => !before.includes(line))];
+    return [
+      ...running.map((a) => `runs: ${a.animationName ?? a.transitionProperty}`),
+      ...after.filter((line) => !before.includes(line)),
+    ];
   };
 
   /** Wait until the page no longer scrolls. */
@@ -212,7 +247,8 @@
       const [, reached, pairs] = /: (\d+) of the (\d+) /.exec(root.querySelector(".mx-coverage").textContent);
       const fair = root.querySelectorAll(".mx-who .mx-on").length;
       const lost = root.querySelectorAll(".mx-who .mx-lost").length;
-      if (fair !== Number(reached) || fair + lost !== Number(pairs)) wrong.push(`coverage ${reached} of ${pairs}, ${fair} shown`);
+      if (fair !== Number(reached) || fair + lost !== Number(pairs))
+        wrong.push(`coverage ${reached} of ${pairs}, ${fair} shown`);
       if (Number(pairs) !== (state.D * (state.D - 1)) / 2) wrong.push(`${pairs} pairs of ${state.D} variables`);
       return wrong;
     },
@@ -221,17 +257,42 @@
       const wrong = [];
       const { steps } = drawing;
       for (const { p, logProb, variable, known, value } of steps) {
-        if (!(p >= 0 && p <= 1 && logProb <= 0 && logProb > -Infinity)) wrong.push(`pixel ${variable}: p ${p}, ${logProb}`);
+        if (!(p >= 0 && p <= 1 && logProb <= 0 && logProb > -Infinity))
+          wrong.push(`pixel ${variable}: p ${p}, ${logProb}`);
         if (known !== state.given[variable] >= 0) wrong.push(`pixel ${variable} is ${known ? "" : "not "}given`);
         if (known && value !== state.given[variable]) wrong.push(`pixel ${variable} is not as given`);
       }
       const total = steps.reduce((sum, { logProb }) => sum + logProb, 0);
-      if (Math.abs(number(parts.total.textContent) - total) > 0.0501) wrong.push(`${parts.total.textContent}, sum ${total}`);
+      if (Math.abs(number(parts.total.textContent) - total) > 0.0501)
+        wrong.push(`${parts.total.textContent}, sum ${total}`);
       if (drawing.walk && steps.length !== state.t) wrong.push(`${steps.length} steps at t = ${state.t}`);
-      if (!["random", "anyRows"].includes(state.mode) && state.given.lastIndexOf(1) > state.given.indexOf(-1) && state.given.includes(-1)) {
+      if (
+        !["random", "anyRows"].includes(state.mode) &&
+        state.given.lastIndexOf(1) > state.given.indexOf(-1) &&
+        state.given.includes(-1)
+      ) {
         wrong.push("a network for one order is given what follows a gap");
       }
       return wrong.slice(0, 3);
+    },
+
+    game({ state, game, parts }) {
+      const wrong = [];
+      const keys = [2, 20, 50, 80, 98];
+      const costs = state.bets.map((key, k) => -Math.log((game.x[game.asked[k]] ? keys[key] : 100 - keys[key]) / 100));
+      const bits = costs.reduce((sum, cost) => sum + cost, 0) / Math.LN2 / costs.length;
+      const told = costs.length === 24 ? parts.verdict.textContent : parts.score.textContent;
+      if (costs.length && Math.abs(Number(/[Yy]ou (?:paid )?([\d.]+) bits/.exec(told)?.[1]) - bits) > 0.00501)
+        wrong.push(`${told} ${bits}`);
+      if (!game.logits.every(Number.isFinite)) wrong.push(`logits ${game.logits}`);
+      if (parts.results.hidden === (costs.length === 24))
+        wrong.push(`${costs.length} bets, results hidden: ${parts.results.hidden}`);
+      if (
+        state.network === "there" &&
+        /NaN|undefined|Infinity/.test(parts.results.textContent + parts.said.textContent)
+      )
+        wrong.push(parts.said.textContent);
+      return wrong;
     },
 
     answers() {
@@ -239,12 +300,16 @@
         [...root.querySelectorAll("form")].flatMap((form) => {
           const says = form.querySelector(".says").textContent;
           const [right, wrong] = ["right", "wrong"].map((name) => form.classList.contains(name));
-          return (says !== "") === (right !== wrong) ? [] : [`a form says ${says || "nothing"}, right: ${right}, wrong: ${wrong}`];
+          return (says !== "") === (right !== wrong)
+            ? []
+            : [`a form says ${says || "nothing"}, right: ${right}, wrong: ${wrong}`];
         }),
       );
     },
   };
 
   walk.check = (names) =>
-    names.flatMap((name) => (name === "answers" ? walk.holds.answers() : walk.views.flatMap((view) => walk.holds[name](view))));
+    names.flatMap((name) =>
+      name === "answers" ? walk.holds.answers() : walk.views.flatMap((view) => walk.holds[name](view)),
+    );
 }

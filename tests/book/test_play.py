@@ -13,6 +13,7 @@ import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -36,6 +37,8 @@ class Play:
     holds: tuple
     owns: bool = True  # the page's address is a state
     passing: str = ".unset"  # what is shown of the last moments only, and no address holds
+    addresses: tuple = ()  # states to begin with, beside those that the page links to
+    resumes: str = "true"  # whether a fresh page shows the state of an address; else a link means something else
 
     def __str__(self):
         return Path(self.path).stem
@@ -49,6 +52,14 @@ PLAY = [
         ".live-made",
         ("live",),
         passing=".guide, .status, .unseen, [aria-label='Back and forth'], strong + span",
+    ),
+    Play(
+        "book/guess_the_pixels.html",
+        ".guess",
+        ("game",),
+        passing="[title*='game before']",
+        addresses=tuple(f"image={k}&bets={bets}" for k, bets in enumerate(["0123401234" * 2, "2" * 23, "3" * 24], 1)),
+        resumes="walk.views[0].state.bets.length < 24",  # a finished game is to be beaten
     ),
     Play(CHAPTER, ".answers", ("answers",), owns=False),
     Play("book/04_made.html", ".mx", ("explorer",), owns=False),
@@ -101,7 +112,7 @@ BROKEN += [
 def links(play):
     """The states that a page itself links to."""
     found = re.findall(r'href="[^"#]*#([^"]*=[^"]*)"', (HTML / play.path).read_text(encoding="utf8"))
-    return [html.unescape(link) for link in found]
+    return [*play.addresses, *map(html.unescape, found)]
 
 
 def garbled(address, rng):
@@ -139,7 +150,7 @@ class Walk:
     hash: str = ""  # where the address is not the page's own, what the walk made it
     n: int = 0
 
-    # ---- what the reader does -----------------------------------------------------------------------------------------
+    # ---- what the reader does --------------------------------------------------------------------------------------
 
     def box(self, kinds=None):
         """A control of a random kind, in view: (kind, name, box)."""
@@ -197,9 +208,8 @@ class Walk:
         return f"type {text[:20]!r}, {end}, into {name!r}"
 
     def slide(self, name, box):
-        x, y = self.within(box)
         how = self.rng.choice(["click", "drag", "keys"])
-        self.page.mouse.move(x, box["y"] + box["height"] / 2)
+        self.page.mouse.move(self.within(box)[0], box["y"] + box["height"] / 2)
         self.page.mouse.down()
         if how == "drag":
             for _ in range(5):
@@ -241,11 +251,6 @@ class Walk:
             self.page.keyboard.press(key)
             keys.append(key)
         return f"keys {' '.join(keys)}"
-
-    def focus(self):
-        kind, name, _ = self.box()
-        self.page.evaluate("name => walk.found.find(e => e.tabIndex >= 0)?.focus()", name)
-        return "focus the first control"
 
     def undo(self):
         key = self.rng.choice(["Control+z", "Control+Shift+Z", "Control+z"])
@@ -294,9 +299,20 @@ class Walk:
         self.hash = None  # or as the browser writes it
         return f"jump to #{address[:150]}"
 
-    ACTS = {use: 50, tap: 10, keys: 12, undo: 6, history: 4, reload: 1, resize: 3, theme: 2, scroll: 3, jump: 6}
+    ACTS: ClassVar = {
+        use: 50,
+        tap: 10,
+        keys: 12,
+        undo: 6,
+        history: 4,
+        reload: 1,
+        resize: 3,
+        theme: 2,
+        scroll: 3,
+        jump: 6,
+    }
 
-    # ---- what must hold ------------------------------------------------------------------------------------------------
+    # ---- what must hold --------------------------------------------------------------------------------------------
 
     def run(self, actions):
         for self.n in range(actions):
@@ -328,11 +344,10 @@ class Walk:
     def calm(self):
         """Nothing plays or loads, the pointer and the focus are elsewhere, and the address has been written."""
         page = self.page
-        for _ in range(3):
+        for _ in range(2):
             found = page.evaluate("walk.controls()")
             playing = [k for k, (kind, name) in enumerate(found) if (kind, name) == ("button", "Pause")]
             for k in playing:
-                box = page.evaluate("k => walk.aim(k)", k)
                 page.evaluate("k => walk.found[k].click()", k)
         page.evaluate("document.activeElement.blur()")
         if box := self.box(("surface",)):
@@ -349,8 +364,8 @@ class Walk:
             return
         page = self.page
         address = page.evaluate("location.hash.slice(1)")
-        if "=" not in address:  # the beginning, or an anchor, which is no state
-            return
+        if "=" not in address or not page.evaluate(self.play.resumes):
+            return  # the beginning, or an anchor, which is no state
         self.seen.append(address)
         theme = page.evaluate("document.documentElement.dataset.theme")
         shown = page.evaluate("except => walk.look(except)", self.play.passing)
@@ -422,7 +437,7 @@ def test_whatever_the_reader_does(play, opened, base):
         pytest.fail(f"{type(error).__name__}: {error}\nat {where}\nseed {SEED}, last actions:\n  {last}", pytrace=False)
 
 
-# ---- keys, screen readers, zoom, widths, motion, fingers -------------------------------------------------------------
+# ---- keys, screen readers, zoom, widths, motion, fingers -----------------------------------------------------------
 
 
 @each_page
@@ -534,7 +549,7 @@ def test_a_finger_scrolls_from_wherever_it_begins(play, opened):
     assert not complaints, "\n" + "\n".join(complaints)
 
 
-# ---- in Firefox ------------------------------------------------------------------------------------------------------
+# ---- in Firefox ----------------------------------------------------------------------------------------------------
 
 
 # What a reader does first: [(an element to click, or keys to press, or None; what is true then)].
@@ -548,6 +563,10 @@ FIRST = {
         (".live-made .bar .primary", "document.querySelector('.status').textContent.startsWith('Finished: 784')"),
         ("[value=ink]", "document.querySelector('canvas.paints')"),
         ("canvas.paper", "document.querySelector('.status').textContent.startsWith('Blue is given')"),
+    ],
+    "guess_the_pixels": [
+        (".guess .keys button", "document.querySelector('.outcome').textContent.startsWith('Pixel 1, row')"),
+        (".guess .keys button", "document.querySelector('.outcome').textContent.startsWith('Pixel 2, row')"),
     ],
     Path(CHAPTER).stem: [
         (".answers [type=text]", "document.activeElement.matches('.answers input')"),
