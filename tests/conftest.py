@@ -125,6 +125,22 @@ def base(built):
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def firefox(built, tmp_path_factory):
+    """A Firefox beside Chromium; skipped where there is none that can be driven."""
+    from firefox import MISSING, Firefox, find
+
+    path = find()
+    if path is None:
+        pytest.skip(MISSING)
+    try:
+        firefox = Firefox(path, tmp_path_factory.mktemp("firefox"))
+    except (OSError, RuntimeError) as error:
+        pytest.skip(f"{path} cannot be driven: {error}")
+    yield firefox
+    firefox.close()
+
+
 def watch(page, *allowed):
     """The list of complaints that a tab fills; it may ask for addresses that begin as one of these."""
     complaints = []
