@@ -16,9 +16,9 @@ import made
 
 NAME = "made"
 LEFT_OUT = "Play"  # the part of the table of contents with the interactive pages
-# What is for the web alone: buttons, search, themes, and how the pages load.
+# What is for the web alone: buttons, forms, search, themes, and how the pages load.
 WEB = {"launch", "lighter", "signposts", "sphinx_togglebutton", "sphinx_copybutton"}
-WEB |= {"listings", "sphinx.ext.viewcode"}
+WEB |= {"listings", "answers", "sphinx.ext.viewcode"}
 
 
 def configuration():

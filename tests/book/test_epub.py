@@ -112,6 +112,7 @@ def test_nothing_needs_a_script(files, trees):
     for name, tree in trees.items():
         assert not list(tree.iter(f"{XHTML}script")), name
         assert not [element for element in tree.iter() if any(key.startswith("on") for key in element.attrib)], name
+        assert not [element for element in tree.iter() if element.get("class") == "answers"], name
 
 
 @pytest.mark.parametrize("chapter", chapters.PATHS, ids=lambda path: path.stem)
