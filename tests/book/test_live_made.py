@@ -98,7 +98,7 @@ def test_a_weight_that_no_character_stands_for_is_refused():
 
 
 # What live_weights.py states of test digits: root mean square and largest change of log p(x) in nats, and largest
-# change of a logit. Other digits may change half as much again.
+# change of a logit. Other digits may change twice as much.
 ROUNDING = {
     ("pixelcnn", "natural"): (0.01, 0.04, 0.05),
     ("natural", "natural"): (0.10, 0.34, 0.42),
@@ -121,7 +121,7 @@ def test_rounding_changes_as_little_as_is_said(network):
     found = (change.square().mean().sqrt(), change.abs().max(), logits)
     print(network, *(f"{value:.3f}" for value in found))
     for value, most in zip(found, ROUNDING[network], strict=True):
-        assert 0 < value < 1.5 * most
+        assert 0 < value < 2 * most
 
 
 def test_no_weight_that_any_order_could_use_is_left_out(small):
