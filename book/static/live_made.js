@@ -15,7 +15,7 @@
 
   // ---- the state of the page, and what changes it ------------------------------------------------------------------
 
-  const SIZES = { pixelcnn: "0.2 MB", natural: "1.9 MB", any_order: "4.1 MB" };
+  const SIZES = { pixelcnn: "0.1 MB", natural: "0.9 MB", any_order: "2.0 MB" };
   const MODES = {
     rows: {
       label: "row by row, PixelCNN",

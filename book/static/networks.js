@@ -172,45 +172,89 @@
     return [...order.filter((i) => given[i] >= 0), ...order.filter((i) => given[i] < 0)];
   }
 
-  // ---- the networks: scripts with base64 text, written by book/tools/live_weights.py -------------------------------------
+  // ---- the networks: scripts with their weights as text, written by book/tools/live_weights.py ---------------------
 
   const FOLDER = new URL("live_weights/", document.currentScript.src);
-  const arriving = {}; // a promise per network
   const arrived = {};
+  const coming = {}; // by name: what has come of a network so far, and who wants to know
 
-  /** Load a network, once. A script is the one kind of file that a page opened from disk may load. */
-  function load(name) {
-    arriving[name] ??= new Promise((resolve, reject) => {
+  const comingOf = (name) =>
+    (coming[name] ??= { scripts: [], numbers: [], about: null, listeners: new Set(), promise: null });
+
+  const shareOf = ({ numbers, about }) => (about ? numbers.filter(Boolean).length / about.pieces : 0);
+
+  /** Load a network, once. `progress`, if there is one, is told the share that has arrived, from 0 to 1. What has
+      failed can be tried again: what had arrived is kept. */
+  function load(name, progress) {
+    if (arrived[name]) return Promise.resolve(arrived[name]);
+    const network = comingOf(name);
+    if (typeof progress === "function") {
+      network.listeners.add(progress);
+      progress(shareOf(network));
+    }
+    network.promise ??= allPieces(name).finally(() => {
+      network.promise = null;
+      network.listeners.clear();
+    });
+    return network.promise;
+  }
+
+  /** The first piece says how many there are. The others come two at a time. */
+  async function allPieces(name) {
+    await piece(name, 0);
+    const { about, numbers } = coming[name];
+    let next = 1;
+    const inTurn = () => (next < about.pieces ? piece(name, next++).then(inTurn) : null);
+    await Promise.all([inTurn(), inTurn()]);
+    arrived[name] = assembled(name, about, numbers);
+    coming[name].numbers = coming[name].scripts = [];
+    return arrived[name];
+  }
+
+  /** A script is the one kind of file that a page opened from disk may load. */
+  function piece(name, k) {
+    const { scripts, numbers, listeners } = coming[name];
+    scripts[k] ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
-      script.src = new URL(`${name}.js`, FOLDER);
-      script.addEventListener("load", () => resolve(arrived[name]));
-      script.addEventListener("error", () => {
-        delete arriving[name];
-        reject(new Error(`The file ${name}.js could not be loaded.`));
+      script.src = new URL(`${name}.${k}.js`, FOLDER);
+      const fail = () => {
+        delete scripts[k];
+        reject(new Error(`The file ${name}.${k}.js could not be loaded.`));
+      };
+      script.addEventListener("error", fail);
+      script.addEventListener("load", () => {
+        if (!numbers[k]) return fail(); // it came, but not whole
+        for (const progress of listeners) progress(shareOf(coming[name]));
+        resolve();
       });
       document.head.append(script);
     });
-    return arriving[name];
+    return scripts[k];
   }
 
-  /** The value of a 16-bit floating-point number: sign, 5 bits of exponent, 10 bits of fraction. */
-  function half(bits) {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = (bits & 1023) / 1024;
-    return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
+  /** Called by a piece. Every character stands for a number: 0, -1, 1, -2, 2 ... steps. */
+  function receive(name, k, file) {
+    const text = file.weights;
+    const numbers = new Float32Array(text.length);
+    for (let i = 0; i < numbers.length; i++) {
+      const n = text.charCodeAt(i) - 35;
+      numbers[i] = (n % 2 === 1 ? -(n + 1) / 2 : n / 2) * file.step;
+    }
+    comingOf(name).numbers[k] = numbers;
+    if (k === 0) coming[name].about = file;
   }
 
-  /** Called by a weights file, with float16 numbers as base64 text. */
-  function receive(name, file) {
-    const value = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
-    const bytes = atob(file.weights);
+  /** The network whose numbers have all arrived. */
+  function assembled(name, about, [...pieces]) {
+    let numbers = pieces.shift();
     let at = 0;
-    const next = () => value[bytes.charCodeAt(at++) | (bytes.charCodeAt(at++) << 8)];
-    const layers = file.layers ? convolutionalLayers(file, next) : madeLayers(file, next);
-    if (at !== bytes.length) throw new Error(`${name}: ${bytes.length} bytes of weights, expected ${at}`);
-    const starters = file.starters.map((text) => Int8Array.from(text, Number));
-    arrived[name] = { ...file, ...layers, starters };
+    const next = () => {
+      if (at === numbers.length) [numbers, at] = [pieces.shift(), 0];
+      return numbers[at++];
+    };
+    const layers = about.layers ? convolutionalLayers(about, next) : madeLayers(about, next);
+    if (pieces.length || at !== numbers.length) throw new Error(`${name}: numbers are left over`);
+    return { ...about, ...layers, starters: about.starters.map((text) => Int8Array.from(text, Number)) };
   }
 
   /** The file of a MADE holds only weights that some mask keeps, column by column, then the biases. */

@@ -8,8 +8,17 @@ Chromium reads the pages from a local server that compresses text, as static hos
 tools slow the line and the processor down. Every visit begins with an empty cache. Builds take turns within a round, so
 that a slow moment of the machine meets both. Times are medians over rounds, in seconds from the start of the
 navigation: `paint` is the browser's first contentful paint, `content` when the heading and the first paragraph are
-drawn, `done` when everything is loaded, formulas are typeset and an interactive page is in place. `shift` is the sum of
-all layout shifts. Bytes are those of one visit, without what a page loads later, on demand.
+drawn, `done` when everything is loaded, formulas are typeset and an interactive page is in place. Bytes are those of
+one visit, without what a page loads later, on demand.
+
+`shift` is the sum of all layout shifts. The pages that are timed are visited twice more on a wide screen: `shift_wide`,
+and `shift_near` where the reader has gone to the picture that an interactive page replaces before it is replaced.
+
+The page "Live MADE" is measured further. On the slow line: `drawing`, when a digit is being drawn, by itself or because
+the reader pressed the button at once; `usable`, when the first network is there; then `any_order`, how long the largest
+network takes from the moment it is asked for, and `longest_task`, the longest time that the page did not answer
+meanwhile. On a fast line: the times between frames while a digit is drawn at the speed that the page begins with, on
+both screens, their median and 90th percentile in milliseconds.
 """
 
 import functools
@@ -36,6 +45,7 @@ CONFIG = {
     "latency_ms": 150,
     "cpu_slowdown": 4,
     "viewport": [390, 844],
+    "wide": [1280, 900],
     "gzip": True,
     "http": "1.1",
     "rounds": 5,
@@ -51,7 +61,10 @@ TEXT = {".html", ".js", ".css", ".svg", ".json", ".txt", ".xml"}
 
 # The browser itself says when it has drawn an element that bears the attribute `elementtiming`.
 WATCH = """
-window.seen = {shift: 0}
+window.seen = {shift: 0, task: 0}
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) seen.task = Math.max(seen.task, entry.duration)
+}).observe({type: 'longtask'})
 new PerformanceObserver(list => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) seen.shift += entry.value
 }).observe({type: 'layout-shift', buffered: true})
@@ -77,6 +90,50 @@ DONE = """async () => {
   const paint = performance.getEntriesByName('first-contentful-paint')[0].startTime
   return {paint, content: Math.max(seen.h1, seen.p), done, shift: seen.shift}
 }"""
+
+# The reader goes to the picture that will be replaced, as soon as it is there.
+GO_NEAR = """
+new MutationObserver((_, observer) => {
+  const names = ['mask_explorer', 'live_made', 'drawing', 'guess_the_pixels']
+  const picture = document.querySelector(names.map(name => `a > img[src*="/${name}.png"]`).join())
+  if (!picture || seen.near) return
+  seen.near = true
+  picture.scrollIntoView({block: 'center', behavior: 'instant'})
+}).observe(document, {childList: true, subtree: true})
+"""
+# What the measurements of live MADE share. A build without a recording draws when it is told to.
+LIVE = """
+  const pause = () => new Promise(r => setTimeout(r, 10))
+  const status = () => document.querySelector('.live-made .status')?.textContent ?? ''
+  const isDrawing = () => /^(Drawing|Finished)/.test(status())
+  const draw = () => document.querySelector('.live-made .bar .primary').click()
+  const load = name => (made.networks ?? liveMade).load(name)
+  while (!status()) await pause()
+  document.querySelector('.live-made canvas.paper').scrollIntoView({block: 'center', behavior: 'instant'})
+"""
+ALIVE = f"""async () => {{{LIVE}
+  if (!made.recording) draw()
+  while (!isDrawing()) await pause()
+  const drawing = performance.now()
+  while (made.networks ? !made.networks.arrived.pixelcnn : !isDrawing()) await pause()
+  const usable = performance.now()
+  while (!/^Finished/.test(status())) await pause()
+  const asked = performance.now()
+  seen.task = 0
+  await load('any_order')
+  const any_order = performance.now() - asked
+  await new Promise(r => setTimeout(r, 500))
+  return {{drawing, usable, any_order, longest_task: seen.task}}
+}}"""
+FRAMES = f"""async () => {{{LIVE}
+  await load('pixelcnn')
+  while (made.recording && !/^Finished/.test(status())) await pause()
+  draw()
+  while (!/^Drawing/.test(status())) await pause()
+  const times = []
+  while (/^Drawing/.test(status())) times.push(await new Promise(requestAnimationFrame))
+  return times.slice(1).map((time, k) => time - times[k])
+}}"""
 
 
 class Host(http.server.BaseHTTPRequestHandler):
@@ -114,10 +171,9 @@ def packed(path):
     return len(content), gzip.compress(content, 6) if path.suffix in TEXT else content
 
 
-def visit(browser, address, page, sent, config):
-    """One visit with an empty cache: times, shift and bytes."""
-    sent.clear()
-    width, height = config["viewport"]
+def visit(browser, address, config, script, size="viewport", before=""):
+    """What a script finds on a page, visited with an empty cache."""
+    width, height = config[size]
     context = browser.new_context(viewport={"width": width, "height": height})
     tab = context.new_page()
     tab.set_default_timeout(180_000)
@@ -127,46 +183,95 @@ def visit(browser, address, page, sent, config):
     line = {"latency": config["latency_ms"], "downloadThroughput": speed, "uploadThroughput": speed}
     tools.send("Network.emulateNetworkConditions", {"offline": False, **line})
     tools.send("Emulation.setCPUThrottlingRate", {"rate": config["cpu_slowdown"]})
-    tab.add_init_script(WATCH)
-    tab.goto(f"{address}/{page}.html", wait_until="commit")
-    found = tab.evaluate(DONE)
+    tab.add_init_script(WATCH + before)
+    tab.goto(address, wait_until="commit")
+    found = tab.evaluate(script)
     context.close()
-    bytes_ = {"requests": len(sent), "raw": sum(raw for _, raw, _ in sent), "gzip": sum(size for *_, size in sent)}
-    return {key: found[key] / (1 if key == "shift" else 1000) for key in found} | bytes_
+    return found
 
 
-def measure(builds, config, pages):
+def medians(found, digits=2, unit=1000):
+    """The median of every number, in seconds."""
+    return {key: round(statistics.median(one[key] for one in found) / unit, digits) for key in found[0]}
+
+
+def row_of_page(builds, visits, name, page, timed):
+    """What one page weighs in one build, when its words were there, and what moved."""
+    found, sent = zip(*visits, strict=True)
+    bytes_ = {"requests": len(sent[0]), "raw": sum(raw for _, raw, _ in sent[0]), "gzip": sum(n for *_, n in sent[0])}
+    row = {"build": name, "page": page, **bytes_, "shift": round(statistics.median(one["shift"] for one in found), 3)}
+    if timed:
+        row |= medians([{key: one[key] for key in ("paint", "content", "done")} for one in found])
+        for key, near in (("shift_wide", ""), ("shift_near", GO_NEAR)):
+            row[key] = round(builds[name](page, DONE, "wide", near)[0]["shift"], 3)
+    print(*(f"{key} {value}" for key, value in row.items()), sep=", ", flush=True)
+    return row
+
+
+def measure_pages(builds, fast, config, pages):
     """A row for every page and build: bytes, and for those that are timed the medians over rounds."""
-    rows, hosts = [], {}
+    rows = []
+    for page in pages:
+        timed = page in config["timed"]
+        visits = {name: [] for name in builds}
+        for _ in range(config["rounds"] if timed else 1):
+            for name in builds:
+                visits[name].append((builds if timed else fast)[name](page, DONE))
+        rows += [row_of_page(builds, visits[name], name, page, timed) for name in builds]
+    return rows
+
+
+def measure_live(builds, fast, config):
+    """A row for every build: how soon live MADE draws, and how smoothly."""
+    alive, frames = ({name: [] for name in builds} for _ in range(2))
+    for _ in range(config["rounds"]):
+        for name in builds:
+            alive[name].append(builds[name]("book/live_made", ALIVE)[0])
+            between = [fast[name]("book/live_made", FRAMES, size)[0] for size in ("viewport", "wide")]
+            phone, wide = (statistics.quantiles(times, n=10) for times in between)
+            found = {"phone_median": phone[4], "phone_p90": phone[8], "wide_median": wide[4], "wide_p90": wide[8]}
+            frames[name].append(found)
+    rows = [{"build": name, **medians(alive[name]), "frames_ms": medians(frames[name], 1, 1)} for name in builds]
+    for row in rows:
+        print(row, flush=True)
+    return rows
+
+
+def visitors(browser, hosts, config):
+    """By build, a function that visits a page: what it found, and what the host has sent."""
+
+    def visitor(address, sent):
+        def look(page, script, size="viewport", before=""):
+            sent.clear()
+            return visit(browser, f"{address}/{page}.html", config, script, size, before), list(sent)
+
+        return look
+
+    return {name: visitor(address, sent) for name, (address, sent, _) in hosts.items()}
+
+
+def measure(folders, config, pages):
+    """Rows of pages, rows of live MADE, and the version of the browser."""
+    hosts = {}
     with sync_playwright() as playwright:
         path = find(playwright)
         if path is None:
             raise SystemExit(MISSING)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        for name, folder in builds.items():
+        for name, folder in folders.items():
             sent = []
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, folder, sent))
             threading.Thread(target=server.serve_forever, daemon=True).start()
             hosts[name] = (f"http://127.0.0.1:{server.server_port}", sent, server)
-        for page in pages:
-            timed = page in config["timed"]
-            settings = config if timed else {**config, "mbit_per_second": 100, "latency_ms": 0, "cpu_slowdown": 1}
-            visits = {name: [] for name in builds}
-            for _ in range(config["rounds"] if timed else 1):
-                for name, (address, sent, _) in hosts.items():
-                    visits[name].append(visit(browser, address, page, sent, settings))
-            for name, found in visits.items():
-                row = {"build": name, "page": page, **{key: found[0][key] for key in ("requests", "raw", "gzip")}}
-                row["shift"] = round(statistics.median(one["shift"] for one in found), 3)
-                for key in ("paint", "content", "done") if timed else ():
-                    row[key] = round(statistics.median(one[key] for one in found), 2)
-                rows.append(row)
-                print(*(f"{key} {value}" for key, value in row.items()), sep=", ", flush=True)
+        builds = visitors(browser, hosts, config)
+        fast = {"mbit_per_second": 100, "latency_ms": 0}
+        rows = measure_pages(builds, visitors(browser, hosts, {**config, **fast, "cpu_slowdown": 1}), config, pages)
+        live = measure_live(builds, visitors(browser, hosts, {**config, **fast}), config)
         version = browser.version
         browser.close()
     for *_, server in hosts.values():
         server.shutdown()
-    return rows, version
+    return rows, live, version
 
 
 def main():
@@ -175,9 +280,9 @@ def main():
     config, started = TOY if chosen.toy else CONFIG, time.time()
     builds = {"before": chosen.before, "now": HTML} if chosen.before else {"now": HTML}
     pages = [entry for entry in entries() if entry == "book/glossary" or not chosen.toy or entry in config["timed"]]
-    rows, version = measure(builds, config, pages)
+    rows, live, version = measure(builds, config, pages)
     load = [round(value, 1) for value in os.getloadavg()]  # of the last 1, 5 and 15 minutes: what else was going on
-    print(write("pages", config, started, folder, chromium=version, load=load, rows=rows))
+    print(write("pages", config, started, folder, chromium=version, load=load, rows=rows, live=live))
     return 0
 
 

@@ -38,8 +38,16 @@ def seeded(seed):
 # ---- the weights files ---------------------------------------------------------------------------------------------
 
 
-def network_in(text):
-    return json.loads(re.fullmatch(r"made\.networks\.receive\(\S+, (.*)\);\n", text)[1])
+def received(texts):
+    """What the scripts of a network hand to the page: the first piece, and all numbers."""
+    pieces = [re.fullmatch(r'made\.networks\.receive\("small", (\d+), (.*)\);\n', text).groups() for text in texts]
+    assert [int(k) for k, _ in pieces] == list(range(len(texts)))
+    files = [json.loads(words) for _, words in pieces]
+    codes = [ord(character) - ord("#") for file in files for character in file["weights"]]
+    numbers = [code // 2 if code % 2 == 0 else -(code + 1) // 2 for code in codes]
+    assert files[0]["pieces"] == len(texts)
+    assert {file["step"] for file in files} == {2**-12}
+    return files[0], torch.tensor(numbers) * 2**-12
 
 
 @pytest.fixture(params=["natural", "any order"])
@@ -48,16 +56,18 @@ def small(request):
     return made.MADE(9, (7, 7), seed=3, **(any_order if request.param == "any order" else {}))
 
 
-def test_weights_come_back_from_the_text(small):
-    stored = network_in(live_weights.script("small", small, []))
-    numbers = torch.frombuffer(bytearray(base64.b64decode(stored["weights"])), dtype=torch.float16)
+@pytest.mark.parametrize("piece", [50, 100_000])
+def test_weights_come_back_from_the_text(small, piece):
+    texts = live_weights.scripts("small", small, [], bits=12, piece=piece)
+    _, numbers = received(texts)
     columns = []
     for layer, mask in zip([*small.hidden, small.output, small.direct], live_weights.kept(small), strict=True):
         for j in range(layer.in_features):
             columns += [layer.weight[k, j] for k in range(layer.out_features) if mask[k, j]]
     for layer in (*small.hidden, small.output):
         columns += list(layer.bias)
-    assert numbers.tolist() == torch.stack(columns).half().tolist()
+    assert (numbers - torch.stack(columns)).abs().max() <= 2**-13
+    assert len(texts) == -(-len(numbers) // piece)
 
 
 def test_weights_of_a_pixelcnn_come_back_from_the_text():
@@ -65,8 +75,7 @@ def test_weights_of_a_pixelcnn_come_back_from_the_text():
     torch.manual_seed(3)
     model = pixelcnn.WidePixelCNN(4, 3, channels=2, dilations=[1, 2], first=5)
     torch.nn.init.normal_(model.first.place)
-    stored = network_in(live_weights.script("small", model, []))
-    numbers = torch.frombuffer(bytearray(base64.b64decode(stored["weights"])), dtype=torch.float16)
+    stored, numbers = received(live_weights.scripts("small", model, [], bits=12))
     expected = []
     for layer, size in zip([model.first, *model.hidden, model.output], (5, 3, 3, 1), strict=True):
         centre = (size // 2, size // 2)
@@ -76,9 +85,43 @@ def test_weights_of_a_pixelcnn_come_back_from_the_text():
         expected += [layer.weight[k, j, r, c] for r, c in taps for j in range(ins) for k in range(outs)]
         expected += list(layer.bias)
     expected += [model.first.place[0, k, r, c] for r in range(4) for c in range(3) for k in range(2)]
-    assert numbers.tolist() == torch.stack(expected).half().tolist()
+    assert (numbers - torch.stack(expected)).abs().max() <= 2**-13
     assert (stored["features"], stored["width"]) == (12, 3)
     assert [layer["step"] for layer in stored["layers"]] == [1, 1, 2, 1]
+
+
+def test_a_weight_that_no_character_stands_for_is_refused():
+    largest = torch.tensor([(live_weights.LAST - live_weights.FIRST) // 2 / 2**8])
+    assert len(live_weights.as_text(largest, 8).encode()) == 3  # no half of a pair, which UTF-8 does not know
+    with pytest.raises(ValueError, match="use fewer"):
+        live_weights.as_text(largest + 2**-8, 8)
+
+
+# What live_weights.py states of test digits: root mean square and largest change of log p(x) in nats, and largest
+# change of a logit. Other digits may change twice as much.
+ROUNDING = {
+    ("pixelcnn", "natural"): (0.01, 0.04, 0.05),
+    ("natural", "natural"): (0.10, 0.34, 0.42),
+    ("any_order", "natural"): (0.36, 1.36, 0.19),
+    ("any_order", "random"): (0.09, 0.41, 0.21),
+}
+
+
+@pytest.mark.parametrize("network", ROUNDING)
+def test_rounding_changes_as_little_as_is_said(network):
+    name, kind = network
+    shipped = setting(name, kind)
+    original = live_weights.original(name).double()
+    if name == "any_order":
+        original.use(shipped.connectivity)
+    x = live_weights.original("pixelcnn").sample(100, generator=seeded(3)).double()
+    with torch.no_grad():
+        change = shipped.log_prob(x) - original.log_prob(x)
+        logits = (shipped(x) - original(x)).abs().max()
+    found = (change.square().mean().sqrt(), change.abs().max(), logits)
+    print(network, *(f"{value:.3f}" for value in found))
+    for value, most in zip(found, ROUNDING[network], strict=True):
+        assert 0 < value < 2 * most
 
 
 def test_no_weight_that_any_order_could_use_is_left_out(small):
@@ -103,7 +146,7 @@ def test_no_weight_that_any_order_could_use_is_left_out(small):
 )
 def test_what_the_page_cannot_draw_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        live_weights.script("small", made.MADE(9, (7,), **options), [])
+        live_weights.scripts("small", made.MADE(9, (7,), **options), [])
 
 
 # ---- in the browser: the same numbers ------------------------------------------------------------------------------
@@ -117,7 +160,7 @@ def page(visit, base):
 
 
 def setting(name, kind, given=None):
-    """A shipped network in double precision, under an order of the given kind."""
+    """A network as the pages have it, in double precision, under an order of the given kind."""
     model = live_weights.load(name).double()
     if name == "any_order":
         order = torch.randperm(784, generator=seeded(7)) if kind != "natural" else torch.arange(784)
@@ -167,6 +210,50 @@ def run(page, model, name, rows=(), uniforms=(), given=None, temperature=1.0):
     arguments |= {"rows": [row.long().tolist() for row in rows], "uniforms": [u.tolist() for u in uniforms]}
     arguments["given"] = given if given is None else given.nan_to_num(-1).long().tolist()
     return {key: torch.tensor(value, dtype=torch.float64) for key, value in page.evaluate(RUN, arguments).items()}
+
+
+LOAD = """async (name) => {
+  const shares = []
+  const network = await made.networks.load(name, (share) => shares.push(share))
+  return { shares, same: network === (await made.networks.load(name)) }
+}"""
+
+
+@in_browser
+@pytest.mark.parametrize("scheme", ["file", "http"])
+def test_a_network_says_how_much_of_it_has_arrived(scheme, visit, base):
+    page, complaints = visit(f"{base[scheme]}/{PAGE}#mode=rows")
+    pieces = len(list((HTML / "_static" / "live_weights").glob("natural.*.js")))
+    found = page.evaluate(LOAD, "natural")
+    assert found["same"]
+    assert found["shares"] == [k / pieces for k in range(pieces + 1)]
+    assert pieces >= 4
+    assert not complaints, complaints
+
+
+@in_browser
+@pytest.mark.parametrize("broken", ["missing", "cut off"])
+def test_a_piece_that_fails_is_reported_and_can_be_tried_again(broken, browser, base):
+    """What had arrived is kept, and the network is the whole one."""
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/natural." in request.url else None)
+    fail = (lambda route: route.abort()) if broken == "missing" else (lambda route: route.fulfill(body="made.net"))
+    page.goto(f"{base['http']}/{PAGE}#mode=rows")
+    page.route("**/natural.2.js", fail)
+    problem = "made.networks.load('natural').then(() => '', (error) => error.message)"
+    assert page.evaluate(problem) == "The file natural.2.js could not be loaded."
+    assert page.evaluate("'natural' in made.networks.arrived") is False
+    page.unroute("**/natural.2.js")
+    shares = page.evaluate(LOAD, "natural")["shares"]
+    assert shares[0] > 0
+    assert shares[-1] == 1
+    assert len(asked) == len({*asked}) + 1  # only this piece was asked for twice
+    model = setting("natural", "natural")
+    x = model.sample(1, generator=seeded(1))
+    with torch.no_grad():
+        assert (run(page, model, "natural", x)["logProb"] - model.log_prob(x)).abs().max() < 1e-4
+    page.close()
 
 
 @in_browser
@@ -1135,13 +1222,15 @@ def test_without_scripts_the_picture_stays(name, browser, base):
 @in_browser
 def test_the_networks_are_small_and_said_to_be(built):
     folder = HTML / "_static" / "live_weights"
-    megabytes = {path.stem: path.stat().st_size / 1e6 for path in folder.glob("*.js")}
-    assert megabytes.pop("recording") < 0.005
-    assert set(megabytes) == set(live_weights.NETWORKS)
-    most = {"pixelcnn": 0.2, "natural": 1.9, "any_order": 4.1}  # each is loaded when it is chosen
-    assert all(megabytes[name] < most[name] for name in live_weights.NETWORKS)
+    assert (folder / "recording.js").stat().st_size < 5000
+    files = {name: sorted(folder.glob(f"{name}.*.js")) for name in live_weights.BITS}
+    assert len(list(folder.iterdir())) == 1 + sum(len(pieces) for pieces in files.values())
+    assert max(path.stat().st_size for pieces in files.values() for path in pieces) < 250_000
+    megabytes = {name: sum(path.stat().st_size for path in pieces) / 1e6 for name, pieces in files.items()}
+    most = {"pixelcnn": 0.15, "natural": 0.9, "any_order": 2.0}  # each is loaded when it is chosen
+    assert all(megabytes[name] < most[name] for name in most)
     said = re.search(r"SIZES = \{ (.*?) \}", (HTML / "_static" / "live_made.js").read_text())[1]
-    assert said == ", ".join(f'{name}: "{megabytes[name]:.1f} MB"' for name in live_weights.NETWORKS)
+    assert said == ", ".join(f'{name}: "{megabytes[name]:.1f} MB"' for name in most)
 
 
 @in_browser
