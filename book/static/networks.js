@@ -179,9 +179,16 @@
   const coming = {}; // by name: what has come of a network so far, and who wants to know
 
   const comingOf = (name) =>
-    (coming[name] ??= { scripts: [], numbers: [], about: null, listeners: new Set(), promise: null });
+    (coming[name] ??= {
+      scripts: [],
+      pieces: new Set(),
+      about: null,
+      numbers: null,
+      listeners: new Set(),
+      promise: null,
+    });
 
-  const shareOf = ({ numbers, about }) => (about ? numbers.filter(Boolean).length / about.pieces : 0);
+  const shareOf = ({ pieces, about }) => (about ? pieces.size / about.pieces : 0);
 
   /** Load a network, once. `progress`, if there is one, is told the share that has arrived, from 0 to 1. What has
       failed can be tried again: what had arrived is kept. */
@@ -207,13 +214,12 @@
     const inTurn = () => (next < about.pieces ? piece(name, next++).then(inTurn) : null);
     await Promise.all([inTurn(), inTurn()]);
     arrived[name] = assembled(name, about, numbers);
-    coming[name].numbers = coming[name].scripts = [];
     return arrived[name];
   }
 
   /** A script is the one kind of file that a page opened from disk may load. */
   function piece(name, k) {
-    const { scripts, numbers, listeners } = coming[name];
+    const { scripts, pieces, listeners } = coming[name];
     scripts[k] ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = new URL(`${name}.${k}.js`, FOLDER);
@@ -223,7 +229,7 @@
       };
       script.addEventListener("error", fail);
       script.addEventListener("load", () => {
-        if (!numbers[k]) return fail(); // it came, but not whole
+        if (!pieces.has(k)) return fail(); // it came, but not whole
         for (const progress of listeners) progress(shareOf(coming[name]));
         resolve();
       });
@@ -232,42 +238,39 @@
     return scripts[k];
   }
 
-  /** Called by a piece. Every character stands for a number: 0, -1, 1, -2, 2 ... steps. */
-  function receive(name, k, file) {
-    const text = file.weights;
-    const numbers = new Float32Array(text.length);
-    for (let i = 0; i < numbers.length; i++) {
-      const n = text.charCodeAt(i) - 35;
-      numbers[i] = (n % 2 === 1 ? -(n + 1) / 2 : n / 2) * file.step;
+  /** Called by a piece. Every character stands for a number: 0, -1, 1, -2, 2 ... times the step. */
+  function receive(name, k, { weights, at, step, ...about }) {
+    const network = comingOf(name);
+    if (k === 0) {
+      network.about = about;
+      network.numbers = new Float32Array(about.count);
     }
-    comingOf(name).numbers[k] = numbers;
-    if (k === 0) coming[name].about = file;
+    for (let i = 0; i < weights.length; i++) {
+      const n = weights.charCodeAt(i) - 35;
+      network.numbers[at + i] = ((n >> 1) ^ -(n & 1)) * step;
+    }
+    network.pieces.add(k);
   }
 
   /** The network whose numbers have all arrived. */
-  function assembled(name, about, [...pieces]) {
-    let numbers = pieces.shift();
+  function assembled(name, about, numbers) {
     let at = 0;
-    const next = () => {
-      if (at === numbers.length) [numbers, at] = [pieces.shift(), 0];
-      return numbers[at++];
-    };
-    const layers = about.layers ? convolutionalLayers(about, next) : madeLayers(about, next);
-    if (pieces.length || at !== numbers.length) throw new Error(`${name}: numbers are left over`);
+    const take = (n) => numbers.subarray(at, (at += n));
+    const layers = about.layers ? convolutionalLayers(about, take) : madeLayers(about, take);
+    if (at !== numbers.length) throw new Error(`${name}: ${numbers.length} numbers, expected ${at}`);
     return { ...about, ...layers, starters: about.starters.map((text) => Int8Array.from(text, Number)) };
   }
 
   /** The file of a MADE holds only weights that some mask keeps, column by column, then the biases. */
-  function madeLayers({ features, hidden, anyOrder }, next) {
+  function madeLayers({ features, hidden, anyOrder }, take) {
     const matrix = (before, after, strict, always) => {
-      // masks as everywhere: degree(out) >= or > degree(in)
+      if (always) return take(before.length * after.length);
+      // masks as everywhere: degree(out) >= or > degree(in). Degrees ascend: those that hear a unit are the last ones
       const weights = new Float32Array(before.length * after.length);
-      for (let j = 0; j < before.length; j++) {
-        for (let k = 0; k < after.length; k++) {
-          const kept = always || (strict ? after[k] > before[j] : after[k] >= before[j]);
-          if (kept) weights[j * after.length + k] = next();
-        }
-      }
+      before.forEach((degree, j) => {
+        const first = after.findIndex((other) => (strict ? other > degree : other >= degree));
+        if (first >= 0) weights.set(take(after.length - first), j * after.length + first);
+      });
       return weights;
     };
     const inputs = degreesFromOrder(naturalOrder(features));
@@ -275,14 +278,13 @@
     const weights = hidden.map((_, l) => matrix(layers[l], layers[l + 1], false, anyOrder && l === 0));
     weights.push(matrix(layers[hidden.length], inputs, true, anyOrder));
     const direct = matrix(inputs, inputs, true, anyOrder);
-    const biases = [...hidden, features].map((n) => Float32Array.from({ length: n }, next));
+    const biases = [...hidden, features].map(take);
     return { weights, direct, biases };
   }
 
   /** The file of a PixelCNN holds layer by layer the taps that the mask keeps, in reading order, and the biases; at last
       what every place adds to the first layer. */
-  function convolutionalLayers({ features, layers }, next) {
-    const numbers = (n) => Float32Array.from({ length: n }, next);
+  function convolutionalLayers({ features, layers }, take) {
     const convolutions = layers.map(({ inputs, outputs, size, step, strict }) => {
       // masks as everywhere: place(out) >= or > place(in), where the centre is the place of the output
       const centre = (size - 1) / 2;
@@ -290,11 +292,11 @@
       const taps = made.range(count).map((k) => ({
         down: step * (Math.floor(k / size) - centre),
         right: step * ((k % size) - centre),
-        weights: numbers(inputs * outputs),
+        weights: take(inputs * outputs),
       }));
-      return { inputs, taps, biases: numbers(outputs) };
+      return { inputs, taps, biases: take(outputs) };
     });
-    return { convolutions, places: numbers(features * layers[0].outputs) };
+    return { convolutions, places: take(features * layers[0].outputs) };
   }
   made.networks = {
     arrived,

@@ -110,9 +110,9 @@ def scripts(name, model, starters, bits=8, piece=PIECE):
     """The texts of the scripts that hand a network to the page."""
     about, values = pixelcnn_file(model) if isinstance(model, pixelcnn.WidePixelCNN) else made_file(name, model)
     text = as_text(values, bits)
-    parts = [{"step": 2**-bits, "weights": text[at : at + piece]} for at in range(0, len(text), piece)]
+    parts = [{"step": 2**-bits, "at": at, "weights": text[at : at + piece]} for at in range(0, len(text), piece)]
     drawn = ["".join(str(int(v)) for v in row) for row in starters]
-    parts[0] = {**about, "starters": drawn, "pieces": len(parts), **parts[0]}
+    parts[0] = {**about, "starters": drawn, "pieces": len(parts), "count": len(text), **parts[0]}
     words = [json.dumps(part, ensure_ascii=False) for part in parts]
     return [f"made.networks.receive({json.dumps(name)}, {k}, {part});\n" for k, part in enumerate(words)]
 

@@ -45,7 +45,8 @@ def received(texts):
     files = [json.loads(words) for _, words in pieces]
     codes = [ord(character) - ord("#") for file in files for character in file["weights"]]
     numbers = [code // 2 if code % 2 == 0 else -(code + 1) // 2 for code in codes]
-    assert files[0]["pieces"] == len(texts)
+    assert (files[0]["pieces"], files[0]["count"]) == (len(texts), len(numbers))
+    assert [file["at"] for file in files] == [sum(len(f["weights"]) for f in files[:k]) for k in range(len(files))]
     assert {file["step"] for file in files} == {2**-12}
     return files[0], torch.tensor(numbers) * 2**-12
 
