@@ -8,7 +8,7 @@ import answers
 import chapters
 import pytest
 import torch
-from conftest import NARROW, OVERFLOW
+from conftest import NARROW, OVERFLOW, watch
 
 import made
 
@@ -131,12 +131,13 @@ def test_wrong_data_is_refused(change, message):
 
 @pytest.fixture(scope="module")
 def pages(browser, base):
-    """One tab per chapter, each opened once."""
-    opened = {}
+    """One tab per chapter, each opened once; in the end, none may have complained."""
+    opened, complaints = {}, {}
 
     def page_of(name, size=None):
         if name not in opened:
             opened[name] = browser.new_page()
+            complaints[name] = watch(opened[name], *base.values())
             opened[name].goto(f"{base['file']}/book/{name}.html")
         if size:
             opened[name].set_viewport_size(size)
@@ -145,6 +146,7 @@ def pages(browser, base):
     yield page_of
     for page in opened.values():
         page.close()
+    assert not any(complaints.values()), complaints
 
 
 def answered(form, value):
