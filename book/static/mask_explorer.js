@@ -382,7 +382,9 @@
     const lost = pick(net, (j) => !ins[j] && allowed[j]);
     const but = lost.length ? ` It may see ${list(lost)} too, but no path leads there.` : "";
     const leaks = pick(net, (j) => ins[j] && !allowed[j]);
-    const what = leaks.join() === String(unit) ? "itself" : `${list(leaks)}, itself and what comes later`;
+    const later = leaks.filter((j) => j !== unit);
+    const laterToo = later.length ? [`${list(later)}, which come${later.length > 1 ? "" : "s"} later`] : [];
+    const what = [...(leaks.includes(unit) ? ["itself"] : []), ...laterToo].join(" and ");
     if (leaks.length)
       return `${head} ${fair.length ? `${list(fair)} and ` : ""}<em>${what}</em>. That is a leak.${but}`;
     if (fair.length) return `${head} ${list(fair)}.${but}`;

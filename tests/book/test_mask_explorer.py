@@ -563,6 +563,7 @@ def test_the_masks_are_applied_before_the_readers_eyes(motion, page):
     assert page.locator(".mx-edge").count() == 5 * 6 + 6 * 6 + 6 * 5
     assert page.evaluate(GHOSTS) == 0
     assert "see what they must not" in page.inner_text(".mx-sum")
+    assert says(page) == "Output x1, degree 4, sees x3, x0, x4 and itself and x2, which comes later. That is a leak."
     page.get_by_role("button", name="Apply one").click()
     assert page.inner_text(".mx-applied") == "1 of 3 masks applied"
     assert page.locator(".mx-falling").count() == page.evaluate(GHOSTS) == 5 * 6 - 14
