@@ -146,6 +146,9 @@ def test_the_same_pixels_are_asked(page):
     assert torch.equal(torch.tensor(found).double(), images())
     rule = page.evaluate("made.digits.images.map(text => made.guess.askedOf(made.guess.unpacked(text)))")
     assert rule == [asked(x).tolist() for x in images()]
+    noise = torch.randint(2, (3, 784), generator=torch.Generator().manual_seed(0))  # with ink on the border, too
+    rule = page.evaluate("images => images.map(made.guess.askedOf)", noise.tolist())
+    assert rule == [asked(x.double()).tolist() for x in noise]
     assert [key / 100 for key in page.evaluate("made.guess.KEYS")] == KEYS
 
 
@@ -279,8 +282,9 @@ def test_a_game_by_touch(browser, base):
     complaints = watch(page, base["file"])
     page.goto(f"{base['file']}/{PAGE}")
     network_there(page)
-    parts = (".guess canvas.paper", ".keys", "[aria-label=Game]")
-    where = lambda: [page.locator(part).bounding_box() for part in parts]
+    where = lambda: [
+        page.locator(part).bounding_box() for part in (".guess canvas.paper", ".keys", "[aria-label=Game]")
+    ]
     before = where()
     paper, keys = before[:2]
     assert paper["y"] > 0
