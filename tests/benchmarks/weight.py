@@ -18,12 +18,15 @@ The page "Live MADE" is measured further. On the slow line: `drawing`, when a di
 the reader pressed the button at once; `usable`, when the first network is there; then `any_order`, how long the largest
 network takes from the moment it is asked for, and `longest_task`, the longest time that the page did not answer
 meanwhile. On a fast line: the times between frames while a digit is drawn at the speed that the page begins with, on
-both screens, their median and 90th percentile in milliseconds.
+both screens, their median and 90th percentile in milliseconds. And what other work on the machine changes little:
+`cpu`, the milliseconds that the page's thread works for a frame, at full speed; a slower processor takes so many times
+as long.
 """
 
 import functools
 import gzip
 import http.server
+import itertools
 import mimetypes
 import os
 import statistics
@@ -48,12 +51,13 @@ CONFIG = {
     "wide": [1280, 900],
     "gzip": True,
     "http": "1.1",
-    "rounds": 5,
+    "rounds": 3,
     "timed": [
         "book/index",
         "book/04_made",
         "book/mask_explorer",
         "book/live_made",
+        "book/guess_the_pixels",
     ],
 }
 TOY = {**CONFIG, "mbit_per_second": 100, "latency_ms": 0, "cpu_slowdown": 1, "rounds": 1, "timed": ["book/index"]}
@@ -62,6 +66,7 @@ TEXT = {".html", ".js", ".css", ".svg", ".json", ".txt", ".xml"}
 # The browser itself says when it has drawn an element that bears the attribute `elementtiming`.
 WATCH = """
 window.seen = {shift: 0, task: 0}
+window.PICTURES = ['mask_explorer', 'live_made', 'guess_the_pixels'].map(name => `a > img[src*="/${name}.png"]`).join()
 new PerformanceObserver(list => {
   for (const entry of list.getEntries()) seen.task = Math.max(seen.task, entry.duration)
 }).observe({type: 'longtask'})
@@ -84,7 +89,7 @@ DONE = """async () => {
     while (!window.MathJax?.startup?.promise) await pause()
     await MathJax.startup.promise
   }
-  while (document.querySelector('a > img:is([src*="mask_explorer.png"], [src*="live_made.png"])')) await pause()
+  while (document.querySelector(PICTURES)) await pause()
   const done = performance.now()
   await new Promise(r => setTimeout(r, 500))  // for shifts that follow
   const paint = performance.getEntriesByName('first-contentful-paint')[0].startTime
@@ -94,8 +99,7 @@ DONE = """async () => {
 # The reader goes to the picture that will be replaced, as soon as it is there.
 GO_NEAR = """
 new MutationObserver((_, observer) => {
-  const names = ['mask_explorer', 'live_made', 'drawing', 'guess_the_pixels']
-  const picture = document.querySelector(names.map(name => `a > img[src*="/${name}.png"]`).join())
+  const picture = document.querySelector(PICTURES)
   if (!picture || seen.near) return
   seen.near = true
   picture.scrollIntoView({block: 'center', behavior: 'instant'})
@@ -125,14 +129,16 @@ ALIVE = f"""async () => {{{LIVE}
   await new Promise(r => setTimeout(r, 500))
   return {{drawing, usable, any_order, longest_task: seen.task}}
 }}"""
-FRAMES = f"""async () => {{{LIVE}
+READY = f"""async () => {{{LIVE}
   await load('pixelcnn')
   while (made.recording && !/^Finished/.test(status())) await pause()
+}}"""
+FRAMES = f"""async () => {{{LIVE}
   draw()
   while (!/^Drawing/.test(status())) await pause()
   const times = []
   while (/^Drawing/.test(status())) times.push(await new Promise(requestAnimationFrame))
-  return times.slice(1).map((time, k) => time - times[k])
+  return {{times}}
 }}"""
 
 
@@ -171,8 +177,8 @@ def packed(path):
     return len(content), gzip.compress(content, 6) if path.suffix in TEXT else content
 
 
-def visit(browser, address, config, script, size="viewport", before=""):
-    """What a script finds on a page, visited with an empty cache."""
+def visit(browser, address, config, scripts, size="viewport", before=""):
+    """What the last script finds on a page, visited with an empty cache, and for how long the page's thread worked."""
     width, height = config[size]
     context = browser.new_context(viewport={"width": width, "height": height})
     tab = context.new_page()
@@ -185,9 +191,14 @@ def visit(browser, address, config, script, size="viewport", before=""):
     tools.send("Emulation.setCPUThrottlingRate", {"rate": config["cpu_slowdown"]})
     tab.add_init_script(WATCH + before)
     tab.goto(address, wait_until="commit")
-    found = tab.evaluate(script)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    work = []
+    for script in scripts:
+        found = tab.evaluate(script)
+        metrics = {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+        work.append(metrics["TaskDuration"])
     context.close()
-    return found
+    return {**found, "work": work[-1] - work[0]}
 
 
 def medians(found, digits=2, unit=1000):
@@ -203,34 +214,46 @@ def row_of_page(builds, visits, name, page, timed):
     if timed:
         row |= medians([{key: one[key] for key in ("paint", "content", "done")} for one in found])
         for key, near in (("shift_wide", ""), ("shift_near", GO_NEAR)):
-            row[key] = round(builds[name](page, DONE, "wide", near)[0]["shift"], 3)
+            row[key] = round(builds[name](page, DONE, size="wide", before=near)[0]["shift"], 3)
     print(*(f"{key} {value}" for key, value in row.items()), sep=", ", flush=True)
     return row
 
 
-def measure_pages(builds, fast, config, pages):
-    """A row for every page and build: bytes, and for those that are timed the medians over rounds."""
+def measure_pages(builds, fast, folders, config, pages):
+    """A row for every page and build that has it: bytes, and for those that are timed the medians over rounds."""
     rows = []
     for page in pages:
-        timed = page in config["timed"]
-        visits = {name: [] for name in builds}
+        timed, having = page in config["timed"], [name for name in builds if (folders[name] / f"{page}.html").is_file()]
+        visits = {name: [] for name in having}
         for _ in range(config["rounds"] if timed else 1):
-            for name in builds:
+            for name in having:
                 visits[name].append((builds if timed else fast)[name](page, DONE))
-        rows += [row_of_page(builds, visits[name], name, page, timed) for name in builds]
+        rows += [row_of_page(builds, visits[name], name, page, timed) for name in having]
     return rows
 
 
-def measure_live(builds, fast, config):
+def frames_of(visitor, size, throttled):
+    """Of one drawing of a digit: the times between frames, or the work for one."""
+    found = visitor("book/live_made", READY, FRAMES, size=size)[0]
+    if not throttled:
+        return found["work"] * 1000 / len(found["times"])
+    times = [later - time for time, later in itertools.pairwise(found["times"])]
+    tenths = statistics.quantiles(times, n=10)
+    return tenths[4], tenths[8]
+
+
+def measure_live(builds, fast, fastest, config):
     """A row for every build: how soon live MADE draws, and how smoothly."""
     alive, frames = ({name: [] for name in builds} for _ in range(2))
     for _ in range(config["rounds"]):
         for name in builds:
-            alive[name].append(builds[name]("book/live_made", ALIVE)[0])
-            between = [fast[name]("book/live_made", FRAMES, size)[0] for size in ("viewport", "wide")]
-            phone, wide = (statistics.quantiles(times, n=10) for times in between)
-            found = {"phone_median": phone[4], "phone_p90": phone[8], "wide_median": wide[4], "wide_p90": wide[8]}
-            frames[name].append(found)
+            found = builds[name]("book/live_made", ALIVE)[0]
+            alive[name].append({key: value for key, value in found.items() if key != "work"})
+            one = {}
+            for screen, size in (("phone", "viewport"), ("wide", "wide")):
+                one[f"{screen}_median"], one[f"{screen}_p90"] = frames_of(fast[name], size, throttled=True)
+                one[f"{screen}_cpu"] = frames_of(fastest[name], size, throttled=False)
+            frames[name].append(one)
     rows = [{"build": name, **medians(alive[name]), "frames_ms": medians(frames[name], 1, 1)} for name in builds]
     for row in rows:
         print(row, flush=True)
@@ -241,9 +264,9 @@ def visitors(browser, hosts, config):
     """By build, a function that visits a page: what it found, and what the host has sent."""
 
     def visitor(address, sent):
-        def look(page, script, size="viewport", before=""):
+        def look(page, *scripts, size="viewport", before=""):
             sent.clear()
-            return visit(browser, f"{address}/{page}.html", config, script, size, before), list(sent)
+            return visit(browser, f"{address}/{page}.html", config, scripts, size, before), list(sent)
 
         return look
 
@@ -263,10 +286,11 @@ def measure(folders, config, pages):
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Host, folder, sent))
             threading.Thread(target=server.serve_forever, daemon=True).start()
             hosts[name] = (f"http://127.0.0.1:{server.server_port}", sent, server)
-        builds = visitors(browser, hosts, config)
-        fast = {"mbit_per_second": 100, "latency_ms": 0}
-        rows = measure_pages(builds, visitors(browser, hosts, {**config, **fast, "cpu_slowdown": 1}), config, pages)
-        live = measure_live(builds, visitors(browser, hosts, {**config, **fast}), config)
+        fast = {**config, "mbit_per_second": 100, "latency_ms": 0}
+        settings = (config, fast, {**fast, "cpu_slowdown": 1})
+        slow, throttled, fastest = (visitors(browser, hosts, one) for one in settings)
+        rows = measure_pages(slow, fastest, folders, config, pages)
+        live = measure_live(slow, throttled, fastest, config)
         version = browser.version
         browser.close()
     for *_, server in hosts.values():

@@ -375,3 +375,13 @@ def test_the_record_says_how_soon_the_first_words_are_there():
     for page in weight.CONFIG["timed"]:
         assert now[page]["paint"] <= now[page]["done"]
         assert now[page]["content"] <= 3.0
+        assert max(now[page][kind] for kind in ("shift", "shift_wide", "shift_near")) < 0.05
+
+
+def test_the_record_says_how_soon_live_made_draws_and_how_smoothly():
+    record = json.loads((chapters.BOOK / "results" / "pages.json").read_text())
+    (now,) = [row for row in record["live"] if row["build"] == "now"]
+    assert now["drawing"] <= 8
+    assert now["usable"] <= 20
+    for screen in ("phone", "wide"):
+        assert now["frames_ms"][f"{screen}_cpu"] * weight.CONFIG["cpu_slowdown"] <= 33
