@@ -25,8 +25,8 @@
 
       `go(text)` shows the state of an address; `parts` are elements by name; a bet of `bets` is {ask, covers, reveal} and
       one of {options, unit, pick}: a question; the parts that would tell; a function from the reader's answer to the words
-      that follow it, which may take its time; and the answers, or the unit of a number, or a function that hands on what
-      the reader picks in the page. */
+      that follow it, which may take its time; and the answers, or the unit of a number, or a function that is handed what to
+      call with the reader's pick in the page, or null. A bet that the reader turns away from is gone. */
   function guide({ go, parts, bets }) {
     const heading = [...document.querySelectorAll("h2")].find(({ firstChild }) => firstChild.data === "Things to try");
     const list = heading?.parentElement.querySelector("ol");
@@ -40,17 +40,22 @@
     const row = element("div", { className: "group" }, element("strong", {}, "Things to try"), ...keys, next);
     const root = element("section", { className: "guide", "aria-label": "Things to try" }, row, words, bet);
     let at = -1;
+    let leave = null; // what ends the bet that is open
+    let isOpening = false;
+    made.onChange(() => isOpening || leave?.());
 
     function open(n) {
       at = n;
       const step = steps[n];
       keys.forEach((key, k) => key.setAttribute("aria-current", k === n ? "step" : "false"));
-      uncover(parts);
+      leave?.();
+      bet.replaceChildren();
       for (const [name, part] of Object.entries(parts)) part.classList.toggle("guide-lit", name === step.show);
       words.replaceChildren(...step.words);
+      isOpening = true;
       go(step.address.toString());
-      bet.replaceChildren();
-      if (step.bet) place(bet, bets[step.bet], parts);
+      isOpening = false;
+      if (step.bet) leave = place(bet, bets[step.bet], parts);
       else parts[step.show]?.scrollIntoView({ block: "nearest", behavior: made.calm.matches ? "instant" : "smooth" });
     }
     return { root, open };
@@ -60,13 +65,19 @@
     for (const part of Object.values(parts)) part.classList.remove("guide-covered");
   }
 
-  /** Ask before the page answers. What would tell is covered until then. */
+  /** Ask before the page answers. What would tell is covered until then. Returns what takes the question away. */
   function place(box, { ask, options, unit, pick, covers = [], reveal }, parts) {
     for (const name of covers) parts[name].classList.add("guide-covered");
     const says = element("p", { role: "status" });
+    let isOpen = true;
+    const close = () => {
+      isOpen = false;
+      uncover(parts);
+      pick?.(null);
+    };
     const settle = async (answer) => {
       for (const control of box.querySelectorAll("button, input")) control.disabled = true;
-      uncover(parts);
+      close();
       says.textContent = "\u2026";
       says.textContent = await reveal(answer);
     };
@@ -81,6 +92,11 @@
       element("div", { className: "group" }, ...answers),
       says,
     );
+    return () => {
+      if (!isOpen) return;
+      close();
+      box.replaceChildren();
+    };
   }
 
   made.guide = guide;

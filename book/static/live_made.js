@@ -615,7 +615,6 @@
       covers: ["heat", "strip", "coin"],
       pick: (settle) => (view.pick = settle),
       reveal(pixel) {
-        view.pick = null;
         const { steps } = view.drawing;
         const top = most(steps, ({ logProb }) => -logProb);
         update(view, { pointed: top.variable });

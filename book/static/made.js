@@ -116,10 +116,18 @@
   /** Whether a linked picture stands on the very page that it leads to: there, the address belongs to what replaces it. */
   const isPageOf = (paragraph) => paragraph.querySelector("a")?.pathname === location.pathname;
 
+  /** What is called before the reader changes a state, or goes back to another. */
+  const listeners = [];
+  const onChange = (listener) => listeners.push(listener);
+  const tell = () => listeners.forEach((listener) => listener());
+
+  const place = () => history.state?.place ?? 0;
+
   /** A trail of states that the reader can go back to. Each is an entry of the browser's history, and its address says
-      it whole: `write()` is the text behind the #, `restore(text)` shows it. So Back is undo, and a link is a state. */
+      it whole: `write()` is the text behind the #, `restore(text)` shows it. So Back is undo, and a link is a state.
+      `follow()`: the state has changed by itself, or by little, and the newest entry follows it. `step(action)`: the
+      reader does something, and what was before stays an entry of its own. */
   function trail({ write, restore }) {
-    const place = () => history.state?.place ?? 0;
     const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
     let furthest = place();
     let timer = null;
@@ -129,24 +137,25 @@
       timer = null;
     };
     const flush = () => {
-      if (timer !== null && write() !== shown) history.replaceState({ place: place() }, "", `#${write()}`);
+      if (timer !== null && (address() || write() !== shown))
+        history.replaceState({ place: place() }, "", `#${write()}`);
       stop();
     };
     if (!history.state) history.replaceState({ place: 0 }, "");
     addEventListener("popstate", ({ state }) => {
       stop();
+      tell();
       if (state || address()) restore(address());
     });
     return {
       address,
       begin: () => (shown = write()),
-      /** The state has changed by itself, or by little: the newest entry follows it. */
       follow() {
         stop();
         timer = setTimeout(flush, 300);
       },
-      /** The reader did something: what was before stays an entry of its own. */
       step(action) {
+        tell();
         flush();
         action();
         stop();
@@ -187,6 +196,7 @@
     generator,
     calm,
     trail,
+    onChange,
     listenToUndo,
     isPageOf,
     replacePicture,

@@ -1137,6 +1137,22 @@ def test_a_step_sets_its_state_and_a_bet_is_answered(n, visit, base):
 
 
 @in_browser
+def test_a_bet_that_is_left_alone_hides_nothing(page):
+    steps(page).nth(1).click()
+    page.wait_for_function("() => document.querySelector('.live-made .field input').value === '784'")
+    assert page.locator(".guide-covered").count() == 3
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator(".guide-covered").count() == 0
+    assert page.locator(".guide-bet").inner_text() == ""
+    choose(page, "ink")
+    paint(page, (5, 5))
+    assert "Blue is given" in page.locator(f"{LIVE} .status").inner_text()  # the touch was no pick
+    steps(page).nth(1).click()
+    page.go_back()
+    page.wait_for_function("() => !document.querySelector('.guide-covered')")
+
+
+@in_browser
 def test_bets_are_settled_by_the_network(page):
     model = setting("pixelcnn", "natural")
     nothing = torch.full((1, 784), torch.nan).double()

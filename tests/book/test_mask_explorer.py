@@ -920,6 +920,13 @@ def test_what_is_new_can_be_undone_and_linked(page, browser):
         )
 
 
+def test_the_address_follows_back_to_the_beginning(page):
+    chosen = "wanted => new URLSearchParams(location.hash.slice(1)).get('chosen') === wanted"
+    for unit in ("1,2", "3,1"):  # the second is the one that is chosen in the beginning
+        page.locator(f'.mx-unit[data-unit="{unit}"]').focus()
+        page.wait_for_function(chosen, arg=unit.replace(",", "."))
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_explorer_takes_its_place_without_a_shift(width, browser, base):
     page = browser.new_page(viewport={"width": width, "height": 900})
