@@ -62,7 +62,8 @@
     e.checkVisibility({ visibilityProperty: true }) && !e.disabled && e.getBoundingClientRect().width > 0;
 
   function kindOf(e) {
-    if (e.matches("a[href]")) return e.getAttribute("href").startsWith("#") ? "link" : "elsewhere";
+    const link = e.closest("a[href]");
+    if (link) return link.getAttribute("href").startsWith("#") ? "link" : "elsewhere";
     if (e.matches("input")) return e.type;
     if (e.matches("canvas, svg, [role=application]")) return "surface";
     return e.matches("g, path, [role=button]:not(button)") ? "unit" : e.localName;
