@@ -142,7 +142,8 @@
       return e === (group.find(({ checked }) => checked) ?? group[0]);
     };
     const all = [...roots()[n].querySelectorAll(CONTROLS)].filter(isThere);
-    walk.found = all.filter((e) => e.tabIndex >= 0 && !(e.type === "radio" && !isFirst(e)));
+    const isMeant = (e) => e.tabIndex >= 0 || e.matches("button, input, select, textarea, summary");
+    walk.found = all.filter((e) => isMeant(e) && !(e.type === "radio" && !isFirst(e)));
     return walk.found.map((e) => `${kindOf(e)} ${nameOf(e)}`);
   };
 

@@ -437,6 +437,37 @@ def test_whatever_the_reader_does(play, opened, base):
         pytest.fail(f"{type(error).__name__}: {error}\nat {where}\nseed {SEED}, last actions:\n  {last}", pytrace=False)
 
 
+def states(play):
+    """The state at the beginning, and those that the page links to."""
+    return ["", *(links(play) if play.owns else [])]
+
+
+WRONG = ["", "-1", "1e9", "NaN", "x", "0.5", "99999", "1.2.3", "true", "%", "__proto__", "🙂", "0" * 999]
+
+
+@each_page
+def test_every_address_is_a_state(play, opened):
+    """Each field of the page's addresses with each wrong value, or none: no complaint, and everything holds."""
+    page, complaints = opened(play)
+    page.evaluate("text => { location.hash = text }", states(play)[-1])
+    page.evaluate("walk.rest()")
+    page.wait_for_function("walk.isCalm()")
+    fields = {}
+    for address in [*states(play), page.evaluate("location.hash.slice(1)")]:  # and as the page writes it
+        fields |= dict(pair.split("=", 1) for pair in address.split("&") if "=" in pair)
+    whole = [*BROKEN, "&".join(f"{name}={value}" for name, value in fields.items())]
+    for name in fields:
+        for wrong in [None, *WRONG]:
+            changed = {key: wrong if key == name else value for key, value in fields.items()}
+            whole.append("&".join(f"{key}={value}" for key, value in changed.items() if value is not None))
+    for address in whole:
+        page.evaluate("text => { location.hash = text }", address)
+        page.evaluate("walk.rest()")
+        complaints += page.evaluate("names => walk.check(names)", list(play.holds))
+        if complaints:
+            pytest.fail(f"#{address[:300]}\n" + "\n".join(complaints), pytrace=False)
+
+
 # ---- keys, screen readers, zoom, widths, motion, fingers -----------------------------------------------------------
 
 
@@ -466,11 +497,6 @@ def test_every_control_is_reached_by_tab(play, size, opened):
     assert not complaints, "\n" + "\n".join(complaints)
 
 
-def states(play):
-    """The state at the beginning, and those that the page links to."""
-    return ["", *(links(play) if play.owns else [])]
-
-
 @each_page
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_state_of_the_guide_is_accessible(play, theme, opened):
@@ -489,7 +515,6 @@ ZOOMS = {
     **{f"{width} px": ({"viewport": {"width": width, "height": 900}}, "") for width in (*WIDTHS, 1024)},
     "zoomed to 200 %": ({"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2}, ""),
     "text of 200 %": ({"viewport": WIDE}, "200%"),
-    "text of 200 % on a phone": ({"viewport": NARROW}, "200%"),
 }
 
 
@@ -547,6 +572,35 @@ def test_a_finger_scrolls_from_wherever_it_begins(play, opened):
         if abs(page.evaluate("scrollY") - before) < 50:
             complaints.append(f"a finger that begins on {kind} {name!r} does not scroll")
     assert not complaints, "\n" + "\n".join(complaints)
+
+
+# ---- what the walk, and those who watched it, found ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("play", PLAY[:2], ids=str)
+@pytest.mark.parametrize("leave", ["Control+z", "Reset"])
+def test_a_bet_that_is_left_alone_hides_nothing(play, leave, opened):
+    page, complaints = opened(play)
+    steps = page.locator(".guide > .group button:not(.primary)")
+    for k in range(steps.count()):
+        steps.nth(k).click()
+        covered = page.locator(".guide-covered").count()
+        page.keyboard.press(leave) if "+" in leave else page.get_by_role("button", name=leave).click()
+        page.evaluate("walk.rest()")
+        if left := page.locator(".guide-covered").count():
+            complaints.append(f"step {k + 1} covers {covered} parts, and {left} after {leave}")
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_the_address_follows_back_to_the_beginning(opened):
+    page, complaints = opened(PLAY[0])
+    chosen = page.evaluate("walk.views[0].state.chosen")
+    for unit in ("1,2", f"{chosen['level']},{chosen['unit']}"):
+        page.locator(f".mx-unit[data-unit='{unit}']").focus()
+        page.evaluate("walk.rest()")
+        page.wait_for_function("walk.isCalm()")
+        assert page.evaluate("location.hash.slice(-3)") == unit.replace(",", ".")
+    assert not complaints
 
 
 # ---- in Firefox ----------------------------------------------------------------------------------------------------
