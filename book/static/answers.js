@@ -119,11 +119,12 @@
     const says = element("output", { className: "says", "aria-live": "polite" });
     const hint = element("p", { className: "hint" }, answer.hint);
     hint.hidden = true;
-    const show = button("Hint", () => {
-      hint.hidden = !hint.hidden;
-      show.setAttribute("aria-expanded", String(!hint.hidden));
-    });
-    show.setAttribute("aria-expanded", "false");
+    const show = button("Hint", () => showHint(hint.hidden));
+    const showHint = (isShown) => {
+      hint.hidden = !isShown;
+      show.setAttribute("aria-expanded", String(isShown));
+    };
+    showHint(false);
     const check = element("button", { type: "submit" }, "Check");
     const form = element(
       "form",
@@ -139,6 +140,7 @@
       says.textContent = found.says;
       form.classList.toggle("right", Boolean(found.right));
       form.classList.toggle("wrong", !found.right);
+      if (found.right) showHint(false);
     });
     return form;
   }

@@ -24,7 +24,7 @@
       "div",
       { className: "small-drawing" },
       link,
-      button("Draw it again", () => play(view)),
+      button("Replay", () => play(view)),
     );
     paragraph.replaceWith(view.root);
     show(view, calm.matches ? D : 0);

@@ -316,7 +316,7 @@
   function renderStatus(state, view, players, looked) {
     const { status, score, challenge } = view.parts;
     const first =
-      "Choose a probability, or press 1 to 5. Below stands what it costs in nats: \u25a0 if the pixel is ink, \u25a1 if not.";
+      "Choose a probability, or press 1 to 5. Each key says what it costs in nats: \u25a0 if the pixel is ink, \u25a1 if not.";
     put(status, "textContent", looked < 0 ? first : outcome(looked, view.game, players));
     const network = players.find(({ name }) => name === "the network");
     const its = {

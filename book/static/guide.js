@@ -83,6 +83,7 @@
     };
     const number = element("input", { type: "number", step: "any", "aria-label": ask });
     const bet = () => number.value !== "" && settle(number.valueAsNumber);
+    number.addEventListener("keydown", ({ key }) => key === "Enter" && bet());
     let answers = options?.map((option) => button(option, () => settle(option)));
     if (unit) answers = [number, unit, button("Bet", bet)];
     if (pick) answers = [button("I cannot tell", () => settle(null))];
@@ -93,8 +94,7 @@
       says,
     );
     return () => {
-      if (!isOpen) return;
-      close();
+      if (isOpen) close();
       box.replaceChildren();
     };
   }

@@ -63,6 +63,7 @@
     cursor: 14 * SIDE + 14, // the pixel that the keys have reached
     pointed: null, // the pixel that the pointer is on, in a picture or as a bar
     gallery: "none",
+    base: 13, // the seed before those of the six more
     playing: false,
     loading: null, // the share of a network that has arrived
     message: "Press \u201cDraw a digit\u201d, or begin one on the paper.",
@@ -127,8 +128,9 @@
   }
 
   /** What a link must hold, so that it restores a state. */
-  function addressOf({ mode, seed, t, temperature, speed, tool, gallery, given }) {
+  function addressOf({ mode, seed, t, temperature, speed, tool, gallery, base, given }) {
     const address = new URLSearchParams({ mode, seed, t, temperature, speed, tool, gallery });
+    if (gallery === "more") address.set("base", base);
     if (knownCount(given)) address.set("given", packed(given));
     return address.toString();
   }
@@ -154,6 +156,7 @@
       speed: number("speed", 0, AT_ONCE),
       tool: option("tool", TOOLS),
       gallery: option("gallery", GALLERIES),
+      base: Math.floor(number("base", 0, 999999)),
       given: isAnyOrder({ mode }) ? given : prefix(given),
       aside: null,
       before: null,
@@ -519,7 +522,8 @@
   const GALLERIES = {
     none: () => [],
     /** The same, with the next random numbers. */
-    more: ({ seed }) => made.range(6).map((k) => [`seed ${seed + k + 1}`, { seed: seed + k + 1 }]),
+    more: ({ base, given }) =>
+      knownCount(given) === D ? [] : made.range(6).map((k) => [`seed ${base + k + 1}`, { seed: base + k + 1 }]),
     /** The same random numbers, in every order. */
     orders: (state) =>
       Object.keys(MODES).map((mode) => [MODES[mode].label, Object.assign({ mode }, givenIn(mode, state))]),
@@ -538,8 +542,8 @@
 
   /** The same list, unless what it follows from has changed. */
   function galleryOf(view) {
-    const { gallery, seed, mode, temperature, given } = view.state;
-    const key = [gallery, seed, mode, temperature, given];
+    const { gallery, base, seed, mode, temperature, given } = view.state;
+    const key = [gallery, gallery === "more" ? base : seed, gallery === "orders" || mode, temperature, given];
     if (!view.gallery?.key.every((part, k) => part === key[k])) {
       const items = GALLERIES[gallery](view.state).map(([label, changes]) => ({ label, changes, drawn: null }));
       view.gallery = { key, items };
@@ -605,6 +609,7 @@
     total: (view) => ({
       ask: `What will all pixels cost together, \u2212log p(x)? ${D} fair coins would cost ${nats(D * Math.LN2)}.`,
       unit: "nats",
+      covers: ["score", "status"],
       async reveal(bet) {
         const cost = -(await finish(view));
         return `${nats(cost)}. You bet ${short(bet)}: ${short(Math.abs(bet - cost))} too ${bet > cost ? "much" : "little"}.`;
@@ -802,7 +807,11 @@
       const one = (item) => button("", () => act(view, () => take(view, item)), {}, picture(), element("span"));
       gallery.replaceChildren(...items.map(one));
     }
-    items.forEach((item, k) => renderSmall(gallery.children[k], item, view.colours));
+    items.forEach((item, k) => {
+      const isOnPaper = ["seed", "mode"].every((name) => (item.changes[name] ?? state[name]) === state[name]);
+      gallery.children[k].setAttribute("aria-pressed", isOnPaper);
+      renderSmall(gallery.children[k], item, view.colours);
+    });
     fillGallery(view);
   }
 
@@ -849,7 +858,7 @@
     const u = uniforms[variable];
     // as many digits as it takes to see which is the smaller
     const digits = [2, 3, 4, 5, 6, 7].find((n) => known || p.toFixed(n) !== u.toFixed(n)) ?? 8;
-    const drawn = `u = ${u.toFixed(digits)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
+    const drawn = `random u = ${u.toFixed(digits)} ${value ? "< p: ink" : "\u2265 p: no ink"}`;
     const verdict = known ? `given: ${value ? "ink" : "no ink"}` : drawn;
     return `${place(variable)}: p = ${p.toFixed(digits)}, ${verdict}. Surprise ${(-logProb).toFixed(2)} nats`;
   }
@@ -920,9 +929,13 @@
       coinFill: element("i"),
       coinMark: element("b"),
       coinText: element("span"),
-      total: element("strong"),
-      shares: element("span"),
+      ...scoreParts(),
     };
+  }
+
+  function scoreParts() {
+    const [total, shares] = [element("strong"), element("span")];
+    return { total, shares, score: element("p", {}, total, " ", shares) };
   }
 
   function pictures() {
@@ -977,7 +990,10 @@
   /** Which small pictures are shown; pressed once more, none. */
   function severalAtOnce(view) {
     const choose = (name) =>
-      act(view, () => update(view, { gallery: view.state.gallery === name ? "none" : name, playing: false }));
+      act(view, () => {
+        const { gallery, seed } = view.state;
+        update(view, { gallery: gallery === name ? "none" : name, base: seed, playing: false });
+      });
     return {
       galleries: {
         more: button("Six more", () => choose("more"), { title: "the same, with the next six seeds" }),
@@ -1084,6 +1100,7 @@
       parts.status,
       parts.progress,
       parts.whereabouts,
+      filled(parts.coin, parts.coinText, div("track", parts.coinFill, parts.coinMark)),
       ...paperOf(parts),
       filled(
         parts.choices,
@@ -1115,8 +1132,7 @@
       ),
       group("Several at once", element("span", {}, "Several at once"), ...Object.values(parts.galleries)),
       parts.gallery,
-      filled(parts.coin, parts.coinText, div("track", parts.coinFill, parts.coinMark)),
-      element("p", {}, parts.total, " ", parts.shares),
+      parts.score,
       parts.strip,
       element("p", { className: "note" }, `${height} All bars together make \u2212log p(x).`),
       field("Pixel", parts.timeText, parts.timeline),
@@ -1147,8 +1163,8 @@
       view.trail = made.trail({ write: () => addressOf(view.state), restore: (text) => restore(view, text) });
     }
     view.parts = partsOf(view);
-    const { paper, heat, strip, coin, choices, gallery, own } = view.parts;
-    view.parts.lit = { paper, heat, strip, coin, choices, gallery, own };
+    const { paper, heat, strip, coin, score, status, choices, gallery, own } = view.parts;
+    view.parts.lit = { paper, heat, strip, coin, score, status, choices, gallery, own };
     view.widget = widgetOf(view.parts);
     listenToPointer(view, view.parts.paper);
     listenToKeys(view, view.parts.paper);

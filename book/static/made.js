@@ -122,13 +122,13 @@
   const tell = () => listeners.forEach((listener) => listener());
 
   const place = () => history.state?.place ?? 0;
+  const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
 
   /** A trail of states that the reader can go back to. Each is an entry of the browser's history, and its address says
       it whole: `write()` is the text behind the #, `restore(text)` shows it. So Back is undo, and a link is a state.
       `follow()`: the state has changed by itself, or by little, and the newest entry follows it. `step(action)`: the
       reader does something, and what was before stays an entry of its own. */
   function trail({ write, restore }) {
-    const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
     let furthest = place();
     let timer = null;
     let shown = null; // the state that the reader found: it needs no address
@@ -137,15 +137,14 @@
       timer = null;
     };
     const flush = () => {
-      if (timer !== null && (address() || write() !== shown))
-        history.replaceState({ place: place() }, "", `#${write()}`);
+      const isNew = address() || write() !== shown;
+      if (timer !== null && isNew) history.replaceState({ place: place() }, "", `#${write()}`);
       stop();
     };
-    if (!history.state) history.replaceState({ place: 0 }, "");
-    addEventListener("popstate", ({ state }) => {
+    addEventListener("popstate", () => {
       stop();
       tell();
-      if (state || address()) restore(address());
+      if (address() || !location.hash) restore(address());
     });
     return {
       address,

@@ -702,7 +702,7 @@
     <button type="button" class="mx-full" title="as an ordinary autoencoder">Fully connected</button>
     <button type="button" class="mx-apply" title="one mask after the other">Apply masks</button>
     <button type="button" class="mx-one">Apply one</button>
-    <span class="mx-applied"></span>
+    <span class="mx-applied"></span> <span class="mx-total" aria-hidden="true"></span>
     <label class="mx-check"><input type="checkbox" data-set="ghosts"><span>show what is erased</span></label>
   </div>
   <div class="mx-top">
@@ -772,6 +772,7 @@
     fill(view.find(".mx-who"), whoSeesWhom(net));
     fill(view.find(".mx-matrices"), masksMarkup(net));
     fill(view.find(".mx-sum"), sumFact(state, net));
+    view.find(".mx-total").textContent = `sum ${view.find(".mx-sum b").textContent}`;
     fill(view.find(".mx-coverage"), coverageFact(net));
     view.find(".mx-sum").classList.toggle("mx-bad", leaking(net).length > 0);
   }
@@ -1124,7 +1125,7 @@
   const sumBet = (view) => ({
     ask: `What is the sum of p(x) over all ${2 ** START.D} rows now, for random positive weights?`,
     options: ["below 1", "exactly 1", "above 1"],
-    covers: ["sum"],
+    covers: ["sum", "total"],
     reveal(bet) {
       const total = totalOf(view.asked, network(view.asked));
       const answer = Math.abs(total - 1) < 1e-9 ? "exactly 1" : `${total < 1 ? "below" : "above"} 1`;
@@ -1147,7 +1148,7 @@
     leaks: numberBet(view, {
       ask: `How many of the ${START.D} outputs see their own variables?`,
       unit: "outputs",
-      covers: ["network", "sum", "who", "matrices"],
+      covers: ["network", "sum", "total", "who", "matrices"],
       answer: (net) => leaking(net).length,
     }),
     lost: numberBet(view, {
@@ -1177,6 +1178,7 @@
       who: "who",
       matrices: "matrices",
       erase: "erase",
+      total: "total",
     };
     const parts = Object.entries({ ...names, order: "order", own: "told" }).map(([name, part]) => [
       name,

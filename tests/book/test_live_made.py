@@ -1084,7 +1084,7 @@ def test_the_first_page_shows_a_small_drawing(motion, browser, base):
         before = page.evaluate(inked)
         page.wait_for_timeout(300)
         assert page.evaluate(inked) == before
-        page.get_by_role("button", name="Draw it again").click()
+        page.get_by_role("button", name="Replay").click()
         page.wait_for_function(f"before => JSON.stringify(({inked})()[0]) !== before", arg=json.dumps(before[0]))
     last = "() => document.querySelector('.small-drawing canvas').getContext('2d').getImageData(220, 220, 1, 1).data[0]"
     page.wait_for_function(f"() => ({last})() === 255")  # the last pixel is on white paper
