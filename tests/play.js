@@ -25,6 +25,16 @@
     stop(id);
   };
 
+  /** Scripts on their way: networks come as scripts. */
+  const scripts = new Set();
+  new MutationObserver((changes) => {
+    for (const node of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
+      if (!node.src || node.localName !== "script") continue;
+      scripts.add(node);
+      for (const end of ["load", "error"]) node.addEventListener(end, () => scripts.delete(node));
+    }
+  }).observe(document, { childList: true, subtree: true });
+
   /** The views that pages mount, by way of made.replacePicture, are kept. */
   let made;
   const keep = (mount) => (paragraph) => walk.views.push(mount(paragraph));
@@ -43,10 +53,12 @@
   walk.rest = async () => {
     await frame();
     await frame();
+    const transitions = document.getAnimations().filter((a) => a instanceof CSSTransition); // the theme's, on resizing
+    await Promise.allSettled(transitions.map(({ finished }) => finished));
   };
 
   /** Nothing loads, and no timer will change the page or its address. */
-  walk.isCalm = () => timers.size === 0 && walk.views.every((view) => isStill(view ?? {}));
+  walk.isCalm = () => timers.size === 0 && scripts.size === 0 && walk.views.every((view) => isStill(view ?? {}));
 
   const isStill = ({ state = {}, filling }) =>
     !state.playing && !filling && (state.loading ?? null) === null && state.network !== "loading";
