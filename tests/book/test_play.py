@@ -3,6 +3,9 @@
 Needs `make book` first, like test_browser.py. A new page joins by a line in PLAY. What the reader can use is found by
 role; tests/play.js holds what is asked of the page from inside. A failure names the seed and the last actions;
 MADE_WALK_SEED and MADE_WALK_ACTIONS set another seed and length.
+
+All of it takes longer than everything else together, so it runs where MADE_PLAY is set:
+`MADE_PLAY=1 .venv/bin/python -m pytest tests/book/test_play.py`.
 """
 
 import difflib
@@ -19,7 +22,10 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from conftest import HTML, NARROW, OVERFLOW, WIDE, watch
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif("MADE_PLAY" not in os.environ, reason="slow: set MADE_PLAY to walk through the pages"),
+]
 
 ASKS = (Path(__file__).parents[1] / "play.js").read_text(encoding="utf8")
 SEED = int(os.environ.get("MADE_WALK_SEED", "17"))
