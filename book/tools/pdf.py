@@ -26,7 +26,8 @@ PREPARE = """async () => {
   await Promise.all([...document.images].map(i => i.decode().catch(() => {})))
 }"""
 # The text of every heading, without the link beside it. (Chromium's own outline loses spaces and repeats words.)
-HEADINGS = """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h5, h6)')].filter(h => h.checkVisibility()).map(h => {
+HEADINGS = """() => [...document.querySelectorAll('article :is(h1, h2, h3, h4, h5, h6)')]
+.filter(h => h.checkVisibility()).map(h => {
   const copy = h.cloneNode(true)
   copy.querySelectorAll('.headerlink').forEach(link => link.remove())
   return [Number(h.tagName[1]), copy.textContent.trim()]
