@@ -121,6 +121,24 @@
   const onChange = (listener) => listeners.push(listener);
   const tell = () => listeners.forEach((listener) => listener());
 
+  /** An action that waits a moment: ask for it, do it at once if it was asked for, or forget it. */
+  function later(action, milliseconds) {
+    let timer = null;
+    const forget = () => {
+      clearTimeout(timer);
+      timer = null;
+    };
+    const now = () => {
+      if (timer !== null) action();
+      forget();
+    };
+    const ask = () => {
+      forget();
+      timer = setTimeout(now, milliseconds);
+    };
+    return { ask, now, forget };
+  }
+
   const place = () => history.state?.place ?? 0;
   const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
 
@@ -129,35 +147,26 @@
       `follow()`: the state has changed by itself, or by little, and the newest entry follows it. `step(action)`: the
       reader does something, and what was before stays an entry of its own. */
   function trail({ write, restore }) {
+    if (!history.state) history.replaceState({ place: 0 }, "");
     let furthest = place();
-    let timer = null;
     let shown = null; // the state that the reader found: it needs no address
-    const stop = () => {
-      clearTimeout(timer);
-      timer = null;
-    };
-    const flush = () => {
-      const isNew = address() || write() !== shown;
-      if (timer !== null && isNew) history.replaceState({ place: place() }, "", `#${write()}`);
-      stop();
-    };
-    addEventListener("popstate", () => {
-      stop();
+    const written = later(() => {
+      if (address() || write() !== shown) history.replaceState({ place: place() }, "", `#${write()}`);
+    }, 300);
+    addEventListener("popstate", ({ state }) => {
+      written.forget();
       tell();
-      if (address() || !location.hash) restore(address());
+      if (state || address()) restore(address());
     });
     return {
       address,
       begin: () => (shown = write()),
-      follow() {
-        stop();
-        timer = setTimeout(flush, 300);
-      },
+      follow: written.ask,
       step(action) {
         tell();
-        flush();
+        written.now();
         action();
-        stop();
+        written.forget();
         shown = null;
         furthest = place() + 1;
         history.pushState({ place: furthest }, "", `#${write()}`);
