@@ -165,36 +165,20 @@
     return e.closest(walk.widget) ? walk.found.indexOf(e) : null;
   };
 
+  const LOOKS = ["boxShadow", "borderColor", "strokeWidth", "stroke", "visibility", "opacity"];
+
   /** Whether one sees that an element has the focus: it looks otherwise than without. */
   walk.isFocusSeen = () => {
     const e = document.activeElement;
     const parts = [e, face(e), e.nextElementSibling, ...e.children].filter(Boolean);
     const look = () =>
       parts.map((part) => {
-        const {
-          outlineStyle,
-          outlineWidth,
-          outlineColor,
-          boxShadow,
-          borderColor,
-          strokeWidth,
-          stroke,
-          visibility,
-          opacity,
-        } = getComputedStyle(part);
-        const outline = outlineStyle === "none" ? "" : [outlineStyle, outlineWidth, outlineColor];
-        return [
-          outline,
-          boxShadow,
-          borderColor,
-          strokeWidth,
-          stroke,
-          visibility,
-          opacity,
-          part.matches("canvas") ? hash(part.toDataURL()) : "",
-        ].join();
+        const style = getComputedStyle(part);
+        const outline = style.outlineStyle === "none" ? "" : style.outline;
+        const picture = part.matches("canvas") ? hash(part.toDataURL()) : "";
+        return [outline, ...LOOKS.map((name) => style[name]), picture].join();
       });
-    const [focused] = [look().join("|")];
+    const focused = look().join("|");
     e.blur();
     const blurred = look().join("|");
     e.focus({ focusVisible: true, preventScroll: true });

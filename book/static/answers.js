@@ -97,7 +97,7 @@
   }
 
   function checkMatrix({ order }, sees) {
-    const [degrees] = [degreesFromOrder(order)];
+    const degrees = degreesFromOrder(order);
     const wanted = directMask([degrees]);
     const wrong = [];
     for (const i of range(order.length)) {

@@ -4,7 +4,7 @@
 
 {
   const { generator, calm, recording } = made;
-  const { SIDE, D, coloursOf, mix, solid, eachCell, element, button } = made.paper;
+  const { SIDE, D, inColours, mix, solid, eachCell, whenSeen, element, button } = made.paper;
   const SECONDS = 5;
   const SIZE = 8; // dots of a canvas per pixel of the image
 
@@ -27,16 +27,12 @@
       button("Replay", () => play(view)),
     );
     paragraph.replaceWith(view.root);
-    show(view, calm.matches ? D : 0);
-    new MutationObserver(() => show(view, view.t)).observe(document.documentElement, {
-      attributeFilter: ["data-theme"],
+    view.t = calm.matches ? D : 0;
+    inColours(view.root, (colours) => {
+      view.colours = colours;
+      show(view, view.t);
     });
-    const observer = new IntersectionObserver(([{ isIntersecting }]) => {
-      if (!isIntersecting) return;
-      observer.disconnect();
-      if (!calm.matches) play(view);
-    });
-    observer.observe(view.paper);
+    if (!calm.matches) whenSeen(view.paper, () => play(view));
   }
 
   function play(view) {
@@ -52,7 +48,7 @@
   /** The first t pixels, and the probability of ink that each was drawn with. */
   function show(view, t) {
     view.t = t;
-    const { ink, paper, panel, orange } = coloursOf(view.root);
+    const { ink, paper, panel, orange } = view.colours;
     const [open, ...drawn] = [panel, paper, ink].map(solid);
     eachCell(view.paper, (i) => (i < t ? drawn[view.x[i]] : open), SIZE);
     eachCell(view.heat, (i) => (i < t ? mix(paper, orange, view.p[i]) : open), SIZE);

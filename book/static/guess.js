@@ -8,7 +8,7 @@
 {
   const { range, naturalOrder } = made;
   const { arrived, load, begin, advance, sigmoid, logBernoulli } = made.networks;
-  const { SIDE, D, CELL, place, coloursOf, mix, solid, eachCell, outline } = made.paper;
+  const { SIDE, D, CELL, place, mix, solid, eachCell, outline, cellAt, inColours, put } = made.paper;
   const { element, button, slider, canvas, readout, group, field } = made.paper;
 
   const KEYS = [2, 20, 50, 80, 98]; // percent: neither 0 nor 100, which may cost infinitely much
@@ -252,11 +252,6 @@
     if (isOver(state)) renderResults(state, view, players);
   }
 
-  /** Set a property. What has not changed is left alone: it may be read aloud. */
-  function put(node, property, value) {
-    if (node[property] !== value) node[property] = value;
-  }
-
   /** What is given is blue; what was bet on, ink or white; what is not known yet, a dot. */
   function renderPaper({ bets }, view, looked) {
     const { blue, orange, purple, ink, paper: white, panel, line } = view.colours;
@@ -489,7 +484,7 @@
     const left = element("div", { className: "left" }, parts.headline, parts.paper);
     return element(
       "section",
-      { className: "guess", tabIndex: -1, "aria-label": "Guess the pixels" },
+      { className: "guess play", tabIndex: -1, "aria-label": "Guess the pixels" },
       element("div", { className: "views" }, left, side),
       element("div", { className: "pairs" }, element("div", { ariaHidden: "true" }, ...who), parts.bars),
       element("p", { className: "note" }, height),
@@ -509,15 +504,11 @@
   function listenToPointing(view) {
     const { bars, paper } = view.parts;
     const point = (k) => k >= 0 && k < view.state.bets.length && update(view, { pointed: k });
-    const share = (picture, event) => {
-      const box = picture.getBoundingClientRect();
-      return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    };
-    bars.addEventListener("pointermove", (event) => point(Math.floor(share(bars, event)[0] * ASKED)));
-    paper.addEventListener("pointermove", (event) => {
-      const [column, row] = share(paper, event).map((part) => Math.floor(part * SIDE));
-      point(view.game.asked.indexOf(row * SIDE + column));
+    bars.addEventListener("pointermove", ({ clientX }) => {
+      const box = bars.getBoundingClientRect();
+      point(Math.floor(((clientX - box.left) / box.width) * ASKED));
     });
+    paper.addEventListener("pointermove", (event) => point(view.game.asked.indexOf(cellAt(paper, event))));
     for (const picture of [bars, paper]) {
       picture.addEventListener("pointerleave", () => update(view, { pointed: null }));
     }
@@ -534,12 +525,10 @@
     listenToKeys(view);
     listenToPointing(view);
     paragraph.replaceWith(view.widget);
-    const repaint = () => {
-      view.colours = coloursOf(view.widget);
+    inColours(view.widget, (colours) => {
+      view.colours = colours;
       render(view.state, view);
-    };
-    new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    repaint();
+    });
     if (view.trail) {
       made.listenToUndo(view.trail);
       view.trail.begin();

@@ -21,7 +21,7 @@
     });
   }
 
-  /** A guide through the list under "Things to try", or null where the page has none.
+  /** A guide through the list under "Things to try": the element to be shown, none where the page has no such list.
 
       `go(text)` shows the state of an address; `parts` are elements by name; a bet of `bets` is {ask, covers, reveal} and
       one of {options, unit, pick}: a question; the parts that would tell; a function from the reader's answer to the words
@@ -30,7 +30,7 @@
   function guide({ go, parts, bets }) {
     const heading = [...document.querySelectorAll("h2")].find(({ firstChild }) => firstChild.data === "Things to try");
     const list = heading?.parentElement.querySelector("ol");
-    if (!list) return null;
+    if (!list) return [];
     const steps = stepsOf(list);
     heading.parentElement.hidden = true;
     const words = element("div", { className: "guide-words" });
@@ -58,7 +58,7 @@
       if (step.bet) leave = place(bet, bets[step.bet], parts);
       else parts[step.show]?.scrollIntoView({ block: "nearest", behavior: made.calm.matches ? "instant" : "smooth" });
     }
-    return { root, open };
+    return [root];
   }
 
   function uncover(parts) {

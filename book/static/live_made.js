@@ -10,7 +10,8 @@
 {
   const { naturalOrder, randomOrder, degreesFromOrder, generator, calm } = made;
   const { arrived, load, begin, drawNext, knownFirst, sigmoid, uniformNumbers } = made.networks;
-  const { SIDE, D, CELL, short, nats, place, coloursOf, mix, solid, eachCell, outline } = made.paper;
+  const { SIDE, D, CELL, short, nats, place, mix, solid, eachCell, outline, cellAt, inColours, whenSeen, put } =
+    made.paper;
   const { element, button, slider, canvas, readout, group, field, figure, legend } = made.paper;
 
   // ---- the state of the page, and what changes it ------------------------------------------------------------------
@@ -186,6 +187,14 @@
     return { uniforms, order: MODES[mode].random ? randomOrder(D, random) : naturalOrder(D) };
   }
 
+  /** A drawing before its first pixel. */
+  function freshDrawing(state) {
+    const network = networkOf(state);
+    const { uniforms, order } = numbersOf(state);
+    const walk = network ? begin(network, knownFirst(order, state.given)) : null;
+    return { uniforms, order: walk ? walk.order : order, walk };
+  }
+
   /** The drawing of a state: {uniforms, order, walk, steps}, where walk is null until the network has been loaded.
 
       A walk goes forward only. If it is past the state, or the state has changed otherwise, it begins again. */
@@ -195,9 +204,7 @@
     const key = [network, seed, mode, temperature, given];
     const goesOn = view.drawing?.key.every((part, k) => part === key[k]) && !(view.drawing.walk?.t > t);
     if (!goesOn) {
-      const { uniforms, order } = numbersOf(state);
-      const walk = network ? begin(network, knownFirst(order, given)) : null;
-      view.drawing = { key, uniforms, order: walk ? walk.order : order, walk, steps: [] };
+      view.drawing = { key, ...freshDrawing(state), steps: [] };
     }
     const { drawing } = view;
     while (drawing.walk?.t < t) drawing.steps.push(drawNext(drawing.walk, drawing.uniforms, given, temperature));
@@ -417,15 +424,6 @@
     return steps.length === D ? yours + networks : null;
   }
 
-  /** The cell under the pointer, or null beside the picture. */
-  function cellAt(picture, event) {
-    const box = picture.getBoundingClientRect();
-    const row = Math.floor(((event.clientY - box.top) / box.height) * SIDE);
-    const column = Math.floor(((event.clientX - box.left) / box.width) * SIDE);
-    const isOn = row >= 0 && row < SIDE && column >= 0 && column < SIDE;
-    return isOn ? row * SIDE + column : null;
-  }
-
   /** The cells from one to another, the first left out: all of them, also when the pointer is fast. */
   function cellsBetween(from, to) {
     const [r0, c0, r1, c1] = [Math.floor(from / SIDE), from % SIDE, Math.floor(to / SIDE), to % SIDE];
@@ -531,10 +529,8 @@
 
   /** The drawing of a state, whole: its pixels and log p; null until the network has been loaded. */
   function finished(state) {
-    const network = networkOf(state);
-    if (!network) return null;
-    const { uniforms, order } = numbersOf(state);
-    const walk = begin(network, knownFirst(order, state.given));
+    const { uniforms, walk } = freshDrawing(state);
+    if (!walk) return null;
     let logProb = 0;
     while (walk.t < D) logProb += drawNext(walk, uniforms, state.given, state.temperature).logProb;
     return { x: walk.x, logProb };
@@ -707,11 +703,6 @@
     view.widget.classList.toggle("loading", isLoading);
     view.parts.progress.style.visibility = isLoading ? "visible" : "hidden";
     view.parts.progress.value = state.loading ?? 0;
-  }
-
-  /** Set a property. What has not changed is left alone: it may be read aloud, or the reader may be typing there. */
-  function put(node, property, value) {
-    if (node[property] !== String(value)) node[property] = value;
   }
 
   function renderPaper(state, view, shown, latest) {
@@ -1091,7 +1082,7 @@
   function widgetOf(parts) {
     return element(
       "section",
-      { className: "live-made", "aria-label": "Live MADE" },
+      { className: "live-made play", "aria-label": "Live MADE" },
       div(
         "bar",
         group("Draw", parts.draw, parts.hide, parts.complete),
@@ -1139,15 +1130,6 @@
     ];
   }
 
-  function whenSeen(view, action) {
-    const observer = new IntersectionObserver((entries) => {
-      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
-      observer.disconnect();
-      action();
-    });
-    observer.observe(view.parts.paper);
-  }
-
   /** The recorded drawing plays at once, and its network is loaded behind it. */
   function comeAlive(view) {
     if (view.state.t > 0 || view.state.playing || knownCount(view.state.given)) return; // the reader was faster
@@ -1170,20 +1152,17 @@
     listenToKeys(view, view.parts.paper);
     listenToPointing(view);
     paragraph.replaceWith(view.widget);
-    const repaint = () => {
-      view.colours = coloursOf(view.widget);
+    inColours(view.widget, (colours) => {
+      view.colours = colours;
       render(view.state, view);
-    };
-    new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    repaint();
+    });
     if (view.trail) {
       made.listenToUndo(view.trail);
-      const guide = guideOf(view);
-      if (guide) view.widget.prepend(guide.root);
+      view.widget.prepend(...guideOf(view));
       view.trail.begin();
       if (view.trail.address()) restore(view, view.trail.address());
     }
-    if (!view.trail?.address()) whenSeen(view, () => comeAlive(view));
+    if (!view.trail?.address()) whenSeen(view.parts.paper, () => comeAlive(view));
     return view;
   }
 

@@ -976,8 +976,7 @@
     listenToDragging(view);
     listenToKeys(view);
     if (isOwnPage) {
-      const guide = guideOf(view);
-      if (guide) root.prepend(guide.root);
+      root.prepend(...guideOf(view));
     }
     show(view, stateOf(view.trail?.address() ?? ""));
     view.trail?.begin();

@@ -62,6 +62,32 @@
     pen.lineWidth = width;
     pen.strokeRect((i % SIDE) * CELL + inset, Math.floor(i / SIDE) * CELL + inset, CELL - width, CELL - width);
   }
+  /** The cell under the pointer, or null beside the picture. */
+  function cellAt(picture, event) {
+    const box = picture.getBoundingClientRect();
+    const row = Math.floor(((event.clientY - box.top) / box.height) * SIDE);
+    const column = Math.floor(((event.clientX - box.left) / box.width) * SIDE);
+    const isOn = row >= 0 && row < SIDE && column >= 0 && column < SIDE;
+    return isOn ? row * SIDE + column : null;
+  }
+
+  /** Paint with the colours of the theme, now and whenever it changes. */
+  function inColours(widget, paint) {
+    const repaint = () => paint(coloursOf(widget));
+    new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    repaint();
+  }
+
+  /** Do something once, as soon as an element is in view. */
+  function whenSeen(node, action) {
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      action();
+    });
+    observer.observe(node);
+  }
+
   // ---- elements ----------------------------------------------------------------------------------------------------
 
   /** A new element: element("button", { type: "button", onclick }, "text", child, ...). */
@@ -73,6 +99,11 @@
     }
     node.append(...children);
     return node;
+  }
+
+  /** Set a property. What has not changed is left alone: it may be read aloud, or the reader may be typing there. */
+  function put(node, property, value) {
+    if (node[property] !== String(value)) node[property] = value;
   }
 
   const button = (text, onclick, more = {}, ...children) =>
@@ -95,11 +126,14 @@
     short,
     nats,
     place,
-    coloursOf,
     mix,
     solid,
     eachCell,
     outline,
+    cellAt,
+    inColours,
+    whenSeen,
+    put,
     element,
     button,
     slider,

@@ -47,7 +47,7 @@ USES = [
     ("answers.", ANSWERS),
     ("paper.js", f"{PLAY}|{ANSWERS}"),
     ("guide.js", GUIDED),
-    ("play.css", f"{GUIDED}|{DRAWING}"),
+    ("play.css", PLAY),
     ("made.js", f"{PLAY}|{ANSWERS}"),
     ("DOCUMENTATION_OPTIONS.", r"(?!)"),  # settings of a search in a dialogue, which we do not have
 ]

@@ -75,7 +75,9 @@ def test_a_page_loads_what_it_uses_and_no_more(path, built):
         "guide.js": "/live_made.png" in text or "/mask_explorer.png" in text,
         **dict.fromkeys(("guess.js", "guess.css", "guess_digits.js"), "/guess_the_pixels.png" in text),
         "answers.js": 'class="answers"' in text,
-        "play.css": any(f"/{name}.png" in text for name in ("live_made", "mask_explorer", "drawing")),
+        "play.css": any(
+            f"/{name}.png" in text for name in ("live_made", "mask_explorer", "drawing", "guess_the_pixels")
+        ),
         **dict.fromkeys(
             PLAY,
             'class="answers"' in text
