@@ -1,4 +1,4 @@
-/* What tests/book/test_play.py asks of an interactive page, in `window.walk`. It runs before the page's own scripts. */
+/* What test_play.py and test_walk.py in tests/book ask of an interactive page, in `window.walk`. It runs before the page's own scripts. */
 /* oxlint-disable no-await-in-loop */
 "use strict";
 
@@ -49,12 +49,20 @@
 
   const frame = () => new Promise((done) => requestAnimationFrame(done));
 
-  /** Two frames on: what was done has been drawn. */
+  /** A transition of something on the screen: what the browser does not draw, it does not finish. */
+  const isSeenToMove = (a) => {
+    if (!(a instanceof CSSTransition)) return false;
+    const { top, bottom } = a.effect.target.getBoundingClientRect();
+    return a.effect.target.checkVisibility({ contentVisibilityAuto: true }) && bottom > 0 && top < innerHeight;
+  };
+
+  /** Two frames on: what was done has been drawn, and what glides, as on resizing, has arrived. */
   walk.rest = async () => {
     await frame();
     await frame();
-    const transitions = document.getAnimations().filter((a) => a instanceof CSSTransition); // the theme's, on resizing
-    await Promise.allSettled(transitions.map(({ finished }) => finished));
+    const arrived = document.getAnimations().filter(isSeenToMove);
+    const late = new Promise((done) => begin(done, 1000));
+    await Promise.race([late, Promise.allSettled(arrived.map(({ finished }) => finished))]);
   };
 
   /** Nothing loads, and no timer will change the page or its address. */
@@ -112,6 +120,7 @@
   walk.aim = async (n) => {
     const control = walk.found[n];
     const target = face(control);
+    await walk.stands(); // a key pressed before may scroll on
     for (const block of ["center", "end", "start"]) {
       target.scrollIntoView({ block, inline: "nearest", behavior: "instant" });
       await frame();
