@@ -121,7 +121,8 @@
 
   const costOf = (percent, value) => -Math.log((value ? percent : 100 - percent) / 100);
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  const bitsPerPixel = (costs) => sum(costs) / Math.LN2 / costs.length;
+  const meanOf = (costs) => sum(costs) / costs.length;
+  const bitsPerPixel = (costs) => meanOf(costs) / Math.LN2;
 
   /** The game of a state: the image, the pixels that are asked, and the network's walk, which goes forward only. */
   function gameOf({ image }, view) {
@@ -314,12 +315,13 @@
       "Choose a probability, or press 1 to 5. Each key says what it costs in nats: \u25a0 if the pixel is ink, \u25a1 if not.";
     put(status, "textContent", looked < 0 ? first : outcome(looked, view.game, players));
     const network = players.find(({ name }) => name === "the network");
+    const both = (costs, unit) => `${two(bitsPerPixel(costs))}${unit("bits")} (${two(meanOf(costs))}${unit("nats")})`;
     const its = {
       loading: "the network is still loading",
       missing: "the network could not be loaded, so its score is missing",
-      there: network && `the network ${two(bitsPerPixel(network.costs))}`,
+      there: network && `the network ${both(network.costs, () => "")}`,
     };
-    const so = `So far: you ${two(bitsPerPixel(players[0].costs))} bits per pixel; ${its[state.network]}.`;
+    const so = `So far, per pixel: you ${both(players[0].costs, (unit) => ` ${unit}`)}; ${its[state.network]}.`;
     put(score, "textContent", looked < 0 ? "" : so);
     score.hidden = isOver(state);
     challenge.hidden = !state.theirs;
@@ -468,6 +470,15 @@
     return { results, verdict, table, more, link, linkSays };
   }
 
+  /** What the colours of the paper mean. */
+  function meaningsOfColours() {
+    const meanings = { given: "ink that is given", bet: "ink you bet on", asked: "asked next", looked: "looked at" };
+    const parts = Object.entries(meanings).map(([name, words]) =>
+      element("span", {}, element("i", { className: name }), ` ${words}`),
+    );
+    return element("p", { className: "note colours", ariaHidden: "true" }, ...parts);
+  }
+
   function widgetOf(parts) {
     const height = `What each pixel cost, up to ${TALLEST} nats (a dark end: more). The grey lines: a fair coin, ln 2.`;
     const who = ["you", "network"].map((name) => element("span", {}, name));
@@ -480,6 +491,7 @@
       parts.score,
       parts.results,
       group("Game", parts.next, parts.again, parts.undo),
+      meaningsOfColours(),
     );
     const left = element("div", { className: "left" }, parts.headline, parts.paper);
     return element(

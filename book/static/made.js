@@ -139,6 +139,7 @@
     return { ask, now, forget };
   }
 
+  const found = history.state; // of this load: a script of Sphinx's that runs after this one overwrites it
   const place = () => history.state?.place ?? 0;
   const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
 
@@ -147,7 +148,7 @@
       `follow()`: the state has changed by itself, or by little, and the newest entry follows it. `step(action)`: the
       reader does something, and what was before stays an entry of its own. */
   function trail({ write, restore }) {
-    if (!history.state) history.replaceState({ place: 0 }, "");
+    history.replaceState({ place: found?.place ?? 0 }, "");
     let furthest = place();
     let shown = null; // the state that the reader found: it needs no address
     const written = later(() => {

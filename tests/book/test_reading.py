@@ -173,3 +173,16 @@ def test_a_table_that_does_not_fit_becomes_a_list(visit, base):
     page.set_viewport_size(WIDE)
     assert page.locator("article table.stacked").count() == 0
     assert len(set(cells.evaluate_all("cells => cells.map(c => c.getBoundingClientRect().left)"))) == 3
+
+
+@pytest.mark.browser
+def test_no_button_lies_on_a_page_of_a_phone(visit, base):
+    """The theme's way back to the top appears on scrolling up; on a phone it would cover what one reads or presses."""
+    page, _ = visit(f"{base['file']}/book/03_the_autoregressive_property.html")
+    seen = {}
+    for width in (390, 768):  # a phone, and a tablet, where there is room for it
+        page.set_viewport_size({"width": width, "height": 900})
+        for y in (1500, 1200):
+            page.evaluate("y => new Promise(done => { onscroll = done; scrollTo({top: y, behavior: 'instant'}) })", y)
+        seen[width] = page.locator("#pst-back-to-top").is_visible()
+    assert seen == {390: False, 768: True}

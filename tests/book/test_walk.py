@@ -215,7 +215,12 @@ class Walk:
         return "Back or Forward"
 
     def reload(self):
+        before = self.page.evaluate("walk.place()")
         self.page.reload()
+        if self.play.owns and (place := self.page.evaluate("walk.place()")) != before:
+            self.complaints.append(
+                f"step {before} of the history is step {place} after a reload: Undo has lost its way"
+            )
         return "reload"
 
     def resize(self):
