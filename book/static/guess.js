@@ -81,9 +81,9 @@
     (isOver(view.state) ? view.parts.results : view.widget).focus({ preventScroll: true });
   }
 
-  function restore(view, text) {
+  function restore(view, text, isLink) {
     const { network } = view.state;
-    update(view, { ...stateOf(text, history.state === null), network });
+    update(view, { ...stateOf(text, isLink), network });
   }
 
   /** A bet stands: it is no step that can be undone. */
@@ -530,7 +530,7 @@
     const view = { state: START };
     const isLink = performance.getEntriesByType("navigation")[0]?.type === "navigate"; // and no reload
     if (made.isPageOf(paragraph)) {
-      view.trail = made.trail({ write: () => addressOf(view.state), restore: (text) => restore(view, text) });
+      view.trail = made.trail({ write: () => addressOf(view.state), restore: (...to) => restore(view, ...to) });
     }
     view.parts = partsOf(view);
     view.widget = widgetOf(view.parts);

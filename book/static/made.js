@@ -139,26 +139,34 @@
     return { ask, now, forget };
   }
 
-  const found = history.state; // of this load: a script of Sphinx's that runs after this one overwrites it
-  const place = () => history.state?.place ?? 0;
+  const found = history.state?.place ?? 0; // of this load: a script of Sphinx's that runs after this one overwrites it
   const address = () => (location.hash.includes("=") ? location.hash.slice(1) : ""); // an anchor is no state
 
   /** A trail of states that the reader can go back to. Each is an entry of the browser's history, and its address says
-      it whole: `write()` is the text behind the #, `restore(text)` shows it. So Back is undo, and a link is a state.
+      it whole: `write()` is the text behind the #, `restore(text, isLink)` shows it. So Back is undo, and a link a state.
       `follow()`: the state has changed by itself, or by little, and the newest entry follows it. `step(action)`: the
       reader does something, and what was before stays an entry of its own. */
   function trail({ write, restore }) {
-    history.replaceState({ place: found?.place ?? 0 }, "");
-    let furthest = place();
+    let [here, furthest] = [found, found];
+    history.replaceState({ place: here }, "");
     let shown = null; // the state that the reader found: it needs no address
     const written = later(() => {
-      if (address() || write() !== shown) history.replaceState({ place: place() }, "", `#${write()}`);
+      if (address() || write() !== shown) history.replaceState({ place: here }, "", `#${write()}`);
     }, 300);
     addEventListener("popstate", ({ state }) => {
       written.forget();
       tell();
-      if (state || address()) restore(address());
+      here = state?.place ?? here + 1; // a link within the page is a step, too
+      furthest = state ? Math.max(furthest, here) : here;
+      history.replaceState({ place: here }, "");
+      if (state || address()) restore(address(), !state);
     });
+    const go = (by) => {
+      if (here + by < 0 || here + by > furthest) return;
+      written.now();
+      here += by; // at once: a second undo may come before the browser is there
+      history.go(by);
+    };
     return {
       address,
       begin: () => (shown = write()),
@@ -169,13 +177,13 @@
         action();
         written.forget();
         shown = null;
-        furthest = place() + 1;
-        history.pushState({ place: furthest }, "", `#${write()}`);
+        furthest = here += 1;
+        history.pushState({ place: here }, "", `#${write()}`);
       },
-      undo: () => place() > 0 && history.back(),
-      redo: () => place() < furthest && history.forward(),
-      canUndo: () => place() > 0,
-      canRedo: () => place() < furthest,
+      undo: () => go(-1),
+      redo: () => go(1),
+      canUndo: () => here > 0,
+      canRedo: () => here < furthest,
     };
   }
 

@@ -6,6 +6,7 @@ The theme's templates are extended in book/tools/templates.
 """
 
 import hashlib
+import html
 import itertools
 import re
 import shutil
@@ -177,11 +178,58 @@ def with_sizes(page, folder):
     return re.sub(r"<img [^>]*>", sized, page)
 
 
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+ROOM = 40  # letters that stand side by side on a phone, with the space between columns
+
+
+def words_of(markup):
+    """The words of a cell; a formula, which is not typeset yet, is one short word."""
+    return re.sub(r"\\\(.*?\\\)", "xxxx", html.unescape(re.sub(r"<[^>]+>", "", markup))).split()
+
+
+def with_titles(page):
+    """The text of a page whose Markdown tables are ready for a phone before anything is drawn.
+
+    Every cell names its column, and a table whose longest words do not fit side by side is `wide`: a list on a phone.
+    One with formulas has its columns' widths set, so that nothing moves when they are typeset.
+
+    >>> page = '<table class="table"><tr><th>a</th></tr><tr><td><p>1</p></td></tr></table>'
+    >>> with_titles(page)
+    '<table class="table"><tr><th>a</th></tr><tr><td data-title="a"><p>1</p></td></tr></table>'
+    >>> with_titles(page.replace("1", "x" * 40))[:26]
+    '<table class="table wide">'
+    """
+
+    def cells_of(row):
+        return re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.S)
+
+    def titled(table):
+        rows = re.findall(r"<tr\b.*?</tr>", table[0], re.S)
+        columns = [[words_of(cell) for cell in column] for column in zip(*map(cells_of, rows), strict=True)]
+        titles = [" ".join(column[0]) for column in columns]
+
+        def named(row):
+            names = iter(titles)
+            return re.sub(r"<td\b", lambda _: f'<td data-title="{html.escape(next(names))}"', row[0])
+
+        longest = [max(len(word) for words in column for word in words) for column in columns]
+        wide = " wide" * (sum(longest) + 2 * len(columns) > ROOM)
+        text = re.sub(r"<tr\b.*?</tr>", named, table[0], flags=re.S)
+        if 'class="math' in text:
+            shares = [min(max(len(" ".join(words)) for words in column), ROOM) for column in columns]
+            widths = "".join(f'<col style="width: {100 * share / sum(shares):.0f}%">' for share in shares)
+            text, wide = text.replace("<thead>", f"<colgroup>{widths}</colgroup><thead>"), wide + " set"
+        return text.replace('class="table', f'class="table{wide}', 1)
+
+    return re.sub(r'<table class="table\b.*?</table>', titled, page, flags=re.S)
+
+
 # ---- when all pages are there ----------------------------------------------------------------------------------------
 
 
 def finish(app, exception):
-    """Cut the theme's style sheet down to what the pages and their scripts name; give pictures their sizes."""
+    """Cut the theme's style sheet down to what is named anywhere; give pictures their sizes and tables their titles."""
     if exception or app.builder.name != "html":
         return
     static, theme = Path(app.outdir) / "_static", Path(app.outdir) / THEME
@@ -194,7 +242,7 @@ def finish(app, exception):
     theme.write_text(css, encoding="utf8")
     digest = f"digest={hashlib.sha256(css.encode()).hexdigest()[:16]}"
     for path, text in pages.items():
-        path.write_text(with_sizes(text.replace(PLACEHOLDER, digest), path.parent), encoding="utf8")
+        path.write_text(with_titles(with_sizes(text.replace(PLACEHOLDER, digest), path.parent)), encoding="utf8")
     for unused in [*(static / "scripts").glob("fontawesome.js*"), theme.with_suffix(".css.map")]:
         unused.unlink(missing_ok=True)
     shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)

@@ -3,6 +3,7 @@
 Needs `make book` first, like test_browser.py.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -155,6 +156,32 @@ def test_the_address_follows_back_to_the_beginning(opened):
         page.evaluate("walk.rest()")
         page.wait_for_function("walk.isCalm()")
         assert page.evaluate("location.hash.slice(-3)") == unit.replace(",", ".")
+    assert not complaints
+
+
+def test_undo_and_redo_go_over_links_and_reloads(opened):
+    page, complaints = opened(PLAY[2])
+    address = lambda: page.evaluate("location.hash")
+    path = []
+    for link in (None, "#image=9&bets=", None, None, "#image=20&bets=1", None):
+        if link:
+            page.evaluate("link => { location.hash = link }", link)
+        else:
+            page.get_by_role("button", name="Next image").click()
+        page.wait_for_function("n => walk.place() === n", arg=len(path) + 1)
+        path.append(address())
+    assert [re.search(r"image=(\d+)", where)[1] for where in path] == ["2", "9", "10", "11", "20", "21"]
+    page.reload()
+    back = []
+    for n in range(len(path), 0, -1):
+        back.append(address())
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_function("n => walk.place() === n", arg=n - 1)
+    assert back == path[::-1]
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    for where in path:
+        page.keyboard.press("Control+Shift+z")
+        page.wait_for_function("where => location.hash === where", arg=where)
     assert not complaints
 
 

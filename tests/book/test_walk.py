@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 from conftest import OVERFLOW, watch
 from play import WIDTHS, Play, each_page, links, open_pages, states
+from playwright.sync_api import TimeoutError
 
 pytestmark = pytest.mark.browser
 
@@ -217,6 +218,7 @@ class Walk:
     def reload(self):
         before = self.page.evaluate("walk.place()")
         self.page.reload()
+        self.page.wait_for_function("document.readyState === 'complete'")  # the reload may be told of before it is done
         if self.play.owns and (place := self.page.evaluate("walk.place()")) != before:
             self.complaints.append(
                 f"step {before} of the history is step {place} after a reload: Undo has lost its way"
@@ -341,12 +343,13 @@ class Walk:
         place = page.evaluate("walk.place()")
         if place == 0:
             return
-        page.keyboard.press("Control+z")
-        page.wait_for_function("place => walk.place() === place", arg=place - 1)
-        self.calm()
-        page.keyboard.press("Control+Shift+Z")
-        page.wait_for_function("place => walk.place() === place", arg=place)
-        self.calm()
+        for keys, leads_to in (("Control+z", place - 1), ("Control+Shift+Z", place)):
+            page.keyboard.press(keys)
+            try:
+                page.wait_for_function("place => walk.place() === place", arg=leads_to)
+            except TimeoutError:
+                raise Fault(f"{keys} leads to step {page.evaluate('walk.place()')}, not to {leads_to}") from None
+            self.calm()
         again = page.evaluate("location.hash.slice(1)")
         if again != address:
             self.complaints.append(f"undone and done again, #{address}\nbecomes #{again}")
