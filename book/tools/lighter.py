@@ -217,7 +217,7 @@ def with_titles(page):
         wide = " wide" * (sum(longest) + 2 * len(columns) > ROOM)
         text = re.sub(r"<tr\b.*?</tr>", named, table[0], flags=re.S)
         if 'class="math' in text:
-            shares = [min(max(len(" ".join(words)) for words in column), ROOM) for column in columns]
+            shares = [6 + min(max(len(" ".join(words)) for words in column), ROOM) for column in columns]
             widths = "".join(f'<col style="width: {100 * share / sum(shares):.0f}%">' for share in shares)
             text, wide = text.replace("<thead>", f"<colgroup>{widths}</colgroup><thead>"), wide + " set"
         return text.replace('class="table', f'class="table{wide}', 1)
