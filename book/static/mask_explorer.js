@@ -688,37 +688,38 @@
         <button type="button" class="mx-again">Draw again</button>
       </div>
     </div>
+    ${choices(id, "arrange", "Arrange units", [
+      ["index", "by index"],
+      ["degree", "by degree"],
+    ])}`;
+
+  const barMarkup = `
+  <div class="mx-bar">
+    <div class="mx-pair mx-erase" role="group" aria-label="The erasing">
+      <button type="button" class="mx-full" title="as an ordinary autoencoder">Fully connected</button>
+      <button type="button" class="mx-apply" title="one mask after the other">Apply masks</button>
+      <button type="button" class="mx-one">Apply one</button>
+    </div>
     <div class="mx-pair mx-back" role="group" aria-label="Back and forth">
       <button type="button" class="mx-undo" title="Ctrl+Z">Undo</button>
       <button type="button" class="mx-redo" title="Ctrl+Shift+Z">Redo</button>
       <button type="button" class="mx-reset" title="as it was in the beginning">Reset</button>
-    </div>`;
-
-  const frameMarkup = (id) => `
-  <div class="mx-settings">${settingsMarkup(id)}
-  </div>
-  <p class="mx-error" id="${id}-error" role="alert"></p>
-  <div class="mx-pair mx-erase" role="group" aria-label="The erasing">
-    <button type="button" class="mx-full" title="as an ordinary autoencoder">Fully connected</button>
-    <button type="button" class="mx-apply" title="one mask after the other">Apply masks</button>
-    <button type="button" class="mx-one">Apply one</button>
-    <span class="mx-applied"></span> <span class="mx-total" aria-hidden="true"></span>
-    <label class="mx-check"><input type="checkbox" data-set="ghosts"><span>show what is erased</span></label>
-  </div>
-  <div class="mx-top">
-    <div class="mx-told">
-      <p class="mx-says" role="status" aria-live="polite"></p>
-      <div class="mx-pair mx-own">
-        <span>Degree of this unit</span>
-        <button type="button" class="mx-less" aria-label="degree of this unit: one less">&minus;</button>
-        <output class="mx-degree-now"></output>
-        <button type="button" class="mx-more" aria-label="degree of this unit: one more">+</button>
-      </div>
     </div>
-    ${choices(id, "arrange", "Arrange units", [
-      ["index", "by index"],
-      ["degree", "by degree"],
-    ])}
+    <div class="mx-pair mx-now">
+      <span><span class="mx-applied"></span> &ensp;<span class="mx-total" aria-hidden="true"></span></span>
+      <label class="mx-check"><input type="checkbox" data-set="ghosts"><span>show what is erased</span></label>
+    </div>
+  </div>`;
+
+  const frameMarkup = (id) => `${barMarkup}
+  <div class="mx-told">
+    <p class="mx-says" role="status" aria-live="polite"></p>
+    <div class="mx-pair mx-own">
+      <span>Degree of this unit</span>
+      <button type="button" class="mx-less" aria-label="degree of this unit: one less">&minus;</button>
+      <output class="mx-degree-now"></output>
+      <button type="button" class="mx-more" aria-label="degree of this unit: one more">+</button>
+    </div>
   </div>
   <p class="mx-code"><code></code></p>
   <div class="mx-body">
@@ -729,6 +730,9 @@
       <svg class="mx-network"></svg>
     </div>
   </div>
+  <div class="mx-settings">${settingsMarkup(id)}
+  </div>
+  <p class="mx-error" id="${id}-error" role="alert"></p>
   <div class="mx-facts">
     <div><div class="mx-sum"></div><div class="mx-coverage"></div></div>
     <div class="mx-who"></div>
