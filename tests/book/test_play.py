@@ -69,6 +69,7 @@ ZOOMS = {
     "widths": ({"viewport": WIDE}, "", [*WIDTHS, 1024]),
     "zoomed to 200 %": ({"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2}, "", [640]),
     "text of 200 %": ({"viewport": WIDE}, "200%", [1280]),
+    "text of 200 % on a phone": ({"viewport": NARROW}, "200%", [390]),
 }
 
 

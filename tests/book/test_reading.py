@@ -6,7 +6,7 @@ import chapters
 import pytest
 import reader
 from build import entries
-from conftest import NARROW, WIDE
+from conftest import NARROW, OVERFLOW, WIDE
 from docutils import nodes
 from docutils.utils import new_document
 
@@ -162,6 +162,14 @@ WIDE_TABLES = """() => [...document.querySelectorAll('article table')]
 def test_tables_read_on_a_phone(name, visit, base):
     page, _ = visit(f"{base['file']}/{name}", NARROW)
     assert page.evaluate(WIDE_TABLES) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_letters_of_twice_the_size_fit_a_phone(name, visit, base):
+    page, _ = visit(f"{base['file']}/{name}", NARROW)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate(OVERFLOW) is None
 
 
 @pytest.mark.browser
