@@ -112,7 +112,10 @@
   function fetchNetwork(view) {
     if (view.state.network === "there") return;
     load(NETWORK).then(
-      () => update(view, { network: "there" }),
+      () => {
+        update(view, { network: "there" });
+        readAhead(view.game, view);
+      },
       () => update(view, { network: "missing" }),
     );
   }
@@ -129,21 +132,32 @@
     if (view.game?.image !== image) {
       const x = unpacked(images()[image - 1]);
       view.game = { image, x, asked: askedOf(x), walk: null, logits: [] };
+      readAhead(view.game, view);
     }
     return view.game;
   }
 
-  /** The network's logits of the first n pixels asked, each read before the pixel is known; null without a network. */
-  function logitsOf(game, n) {
-    const { x, asked, logits } = game;
-    if (!arrived[NETWORK]) return null;
+  /** One pixel on. The logit of a pixel that is asked is read before the pixel is known. */
+  function readOn(game) {
     game.walk ??= begin(arrived[NETWORK], naturalOrder(D));
-    while (logits.length < n) {
-      const pixel = asked[logits.length];
-      while (game.walk.t < pixel) advance(game.walk, x[game.walk.t]);
-      logits.push(game.walk.logits[pixel]);
-    }
-    return logits.slice(0, n);
+    const { x, asked, logits, walk } = game;
+    const pixel = asked[logits.length];
+    if (walk.t < pixel) advance(walk, x[walk.t]);
+    else logits.push(walk.logits[pixel]);
+  }
+
+  /** The network reads on while the reader thinks, so that a bet need not wait for it. */
+  function readAhead(game, view) {
+    if (!arrived[NETWORK] || view.game !== game || game.logits.length === ASKED) return;
+    readOn(game);
+    window.requestIdleCallback?.(() => readAhead(game, view));
+  }
+
+  /** The network's logits of the first n pixels asked; null without a network. */
+  function logitsOf(game, n) {
+    if (!arrived[NETWORK]) return null;
+    while (game.logits.length < n) readOn(game);
+    return game.logits.slice(0, n);
   }
 
   /** The key that costs least, as far as who believes in p can tell. */

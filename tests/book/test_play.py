@@ -226,6 +226,7 @@ def test_in_firefox(play, size, firefox, base):
         if what == "right":
             tab.press(*tab.evaluate("String(JSON.parse(document.querySelector('.answers').dataset.answers)[0].right)"))
         else:
+            tab.wait(f"document.querySelector({what!r})")
             tab.click(f"document.querySelector({what!r})")
         tab.wait(then)
     complaints = []
