@@ -12,14 +12,26 @@
 
   // ---- a number ----------------------------------------------------------------------------------------------------
 
+  const NUMBER = String.raw`[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?`;
+  const WRITTEN = new RegExp(String.raw`^(${NUMBER})\s*(?:([/^])\s*(${NUMBER}))?\s*(%?)$`, "i");
+
+  /** A number as one writes it: 0.375, 3/8, 2^9, 37,5 %. null is none of these. */
+  function numberOf(text, unit) {
+    const plain = text.trim().replaceAll(",", ".").replaceAll("\u2212", "-");
+    const [, a, operator, b, percent] = WRITTEN.exec(plain) ?? [];
+    const values = { "/": a / b, "^": a ** b };
+    const value = operator ? values[operator] : Number(a);
+    if (!Number.isFinite(value)) return null;
+    return percent && unit !== "%" ? value / 100 : value;
+  }
+
   function numberForm({ ask, unit = "" }) {
     const input = element("input", { type: "text", inputMode: "decimal", autocomplete: "off", "aria-label": ask });
-    const read = () => Number(input.value.replace(",", ".").replace("\u2212", "-").replace("%", "").trim() || NaN);
-    return { control: element("span", {}, input, " ", unit), read };
+    return { control: element("span", {}, input, " ", unit), read: () => numberOf(input.value, unit) };
   }
 
   function checkNumber({ right, within, wrong = [] }, value) {
-    if (Number.isNaN(value)) return { says: "Type a number." };
+    if (value === null) return { says: "Type a number." };
     if (Math.abs(value - right) <= within + 1e-9) return { right: true, says: "Yes." };
     const known = wrong.find(([number]) => Math.abs(value - number) <= Math.max(within, Math.abs(number) / 200));
     return { says: known ? known[1] : `Not yet: it is ${value > right ? "less" : "more"}.` };
@@ -80,13 +92,14 @@
 
   // ---- a matrix to click ---------------------------------------------------------------------------------------------
 
+  function press({ target }) {
+    target.setAttribute("aria-pressed", target.ariaPressed !== "true");
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
   function matrixForm({ order }) {
     const all = range(order.length);
-    const cell = (i, j) =>
-      button("", ({ target }) => target.setAttribute("aria-pressed", target.ariaPressed !== "true"), {
-        "aria-pressed": "false",
-        "aria-label": `output ${i} sees input ${j}`,
-      });
+    const cell = (i, j) => button("", press, { "aria-pressed": "false", "aria-label": `output ${i} sees input ${j}` });
     const cells = all.map((i) => all.map((j) => cell(i, j)));
     const heads = element("tr", {}, element("td"), ...all.map((j) => element("th", { scope: "col" }, `input ${j}`)));
     const rows = cells.map((row, i) =>
@@ -134,6 +147,10 @@
       says,
       hint,
     );
+    form.addEventListener("input", () => {
+      says.textContent = ""; // what was said was said of another answer
+      form.classList.remove("right", "wrong");
+    });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const found = CHECKS[answer.kind](answer, read());
@@ -145,6 +162,7 @@
     return form;
   }
 
+  made.readNumber = numberOf;
   made.checkAnswer = (answer, value) => CHECKS[answer.kind](answer, value);
 
   for (const place of document.querySelectorAll(".answers")) {

@@ -440,7 +440,7 @@
     const key = (percent, n) =>
       button(
         "",
-        () => bet(view, n),
+        ({ detail }) => detail > 1 || bet(view, n), // a double click is one bet
         { "aria-keyshortcuts": `${n + 1}`, title: `key ${n + 1}` },
         element("b", {}, `${percent}\u00a0%`),
         " ",
@@ -486,7 +486,13 @@
 
   /** What the colours of the paper mean. */
   function meaningsOfColours() {
-    const meanings = { given: "ink that is given", bet: "ink you bet on", asked: "asked next", looked: "looked at" };
+    const meanings = {
+      given: "ink that is given",
+      bet: "you bet on it: ink",
+      blank: "no ink",
+      asked: "asked next",
+      looked: "looked at",
+    };
     const parts = Object.entries(meanings).map(([name, words]) =>
       element("span", {}, element("i", { className: name }), ` ${words}`),
     );
@@ -494,7 +500,7 @@
   }
 
   function widgetOf(parts) {
-    const height = `What each pixel cost, up to ${TALLEST} nats (a dark end: more). The grey lines: a fair coin, ln 2.`;
+    const height = `What each pixel cost, up to ${TALLEST} nats (with a cap: more). The grey lines: a fair coin, ln 2.`;
     const who = ["you", "network"].map((name) => element("span", {}, name));
     const side = element(
       "div",
@@ -518,10 +524,11 @@
     );
   }
 
-  /** Keys 1 to 5 bet while the game has the focus. */
+  /** Keys 1 to 5 bet while the game has the focus, or nothing has. */
   function listenToKeys(view) {
-    view.widget.addEventListener("keydown", (event) => {
+    document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+      if (event.target !== document.body && !view.widget.contains(event.target)) return;
       if (event.key >= "1" && event.key <= `${KEYS.length}` && event.key.length === 1) bet(view, Number(event.key) - 1);
     });
   }

@@ -32,13 +32,16 @@
     const list = heading?.parentElement.querySelector("ol");
     if (!list) return [];
     const steps = stepsOf(list);
-    heading.parentElement.hidden = true;
+    const section = heading.parentElement;
+    section.hidden = true;
     const words = element("div", { className: "guide-words" });
     const bet = element("div", { className: "guide-bet" });
     const keys = steps.map(({ title }, n) => button(String(n + 1), () => open(n), { title, "aria-label": title }));
     const next = button("Next", () => open((at + 1) % steps.length), { className: "primary" });
     const row = element("div", { className: "group" }, element("strong", {}, "Things to try"), ...keys, next);
     const root = element("section", { className: "guide", "aria-label": "Things to try" }, row, words, bet);
+    root.id = section.id; // where the table of contents leads to
+    section.removeAttribute("id");
     let at = -1;
     let leave = null; // what ends the bet that is open
     let isOpening = false;

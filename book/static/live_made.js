@@ -608,7 +608,9 @@
       covers: ["score", "status"],
       async reveal(bet) {
         const cost = -(await finish(view));
-        return `${nats(cost)}. You bet ${short(bet)}: ${short(Math.abs(bet - cost))} too ${bet > cost ? "much" : "little"}.`;
+        const off = short(Math.abs(bet - cost));
+        const how = off === short(0) ? "exactly right" : `${off} too ${bet > cost ? "much" : "little"}`;
+        return `${nats(cost)}. You bet ${short(bet)}: ${how}.`;
       },
     }),
     surprise: (view) => ({
@@ -1110,7 +1112,7 @@
     );
     const about = { className: "group", role: "radiogroup", "aria-label": "Tool" };
     const tools = element("div", about, ...keys, parts.clear);
-    const height = `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats (a dark end: more).`;
+    const height = `Surprise of each pixel, \u2212log p, up to ${TALLEST} nats (with a cap: more).`;
     return [
       div(
         "views",

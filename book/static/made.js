@@ -156,10 +156,10 @@
     addEventListener("popstate", ({ state }) => {
       written.forget();
       tell();
-      here = state?.place ?? here + 1; // a link within the page is a step, too
+      here = state?.place ?? here + 1; // a link within the page is a step, too, and an anchor keeps what is shown
       furthest = state ? Math.max(furthest, here) : here;
-      history.replaceState({ place: here }, "");
-      if (state || address()) restore(address(), !state);
+      if (!state) history.replaceState({ place: here, text: write() }, "");
+      if (state || address()) restore(address() || (state.text ?? ""), !state);
     });
     const go = (by) => {
       if (here + by < 0 || here + by > furthest) return;

@@ -1163,7 +1163,7 @@
     degree: numberBet(view, {
       ask: "The order is 4 0 3 1 2. Which degree has input 1?",
       unit: "(its step, counted from 1)",
-      covers: ["network", "matrices", "who"],
+      covers: ["network", "matrices", "who", "own"],
       answer: (net) => net.levels[0][1],
     }),
   });
@@ -1200,6 +1200,14 @@
       return spots.reduce((best, spot, unit) => (Math.abs(spot.x - x) < Math.abs(spots[best].x - x) ? unit : best), 0);
     };
     const place = (event) => event.clientX - view.svg.getBoundingClientRect().left;
+    const isInside = ({ clientX, clientY }) => {
+      const { left, right, top, bottom } = view.svg.getBoundingClientRect();
+      return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+    };
+    const cancel = () => {
+      drag = null;
+      position(view, view.plan.places);
+    };
     view.svg.addEventListener("pointerdown", (event) => {
       const element = event.target.closest(".mx-input");
       if (element && event.button === 0) drag = { unit: unitOf(element).unit, element, x: place(event) };
@@ -1209,20 +1217,19 @@
       if (!drag.isMoving) view.svg.setPointerCapture(event.pointerId);
       drag.isMoving = true;
       const { y } = view.plan.places[0][drag.unit];
-      drag.element.setAttribute("transform", `translate(${place(event)} ${y})`);
+      const x = Math.min(Math.max(place(event), 0), view.svg.clientWidth);
+      drag.element.setAttribute("transform", `translate(${x} ${y})`);
     });
     view.svg.addEventListener("pointerup", (event) => {
       const { unit, isMoving } = drag ?? {};
+      if (isMoving) cancel();
       drag = null;
-      if (!isMoving) return;
-      position(view, view.plan.places);
+      if (!isMoving || !isInside(event)) return; // let go outside, it stays where it was
       const step = degreesFromOrder(orderOf(view.state))[nearest(place(event))] - 1;
       act(view, { ...moved(view.state, unit, step), chosen: { level: 0, unit } }, true);
     });
-    view.svg.addEventListener("pointercancel", () => {
-      drag = null;
-      position(view, view.plan.places);
-    });
+    view.svg.addEventListener("pointercancel", cancel);
+    document.addEventListener("keydown", ({ key }) => key === "Escape" && drag && cancel());
   }
 
   /** The unit that an element stands for, or null. */

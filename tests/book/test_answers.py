@@ -276,3 +276,31 @@ def test_without_scripts_there_is_no_form(browser, base):
     assert page.locator(".answers").count() > 0
     assert not page.locator(".answers").first.is_visible()
     context.close()
+
+
+WRITTEN = {  # what a reader types: the number that it is
+    "0.375": 0.375, "3/8": 0.375, " 3 / 8 ": 0.375, "37,5 %": 0.375, "2^9": 512, "−1e-3": -0.001, ".5": 0.5, "+7.": 7,
+    "": None, "0x10": None, "1/0": None, "2^": None, "five": None, "1,000,000": None, "1 2": None,
+}  # fmt: skip
+
+
+@pytest.mark.browser
+def test_numbers_are_read_as_they_are_written(visit, base):
+    page, _ = visit(f"{base['file']}/book/03_the_autoregressive_property.html")
+    ask = "text => made.readNumber(text, '')"
+    assert {text: page.evaluate(ask, text) for text in WRITTEN} == {
+        text: number if number is None else pytest.approx(number) for text, number in WRITTEN.items()
+    }
+    assert page.evaluate("made.readNumber('37,5 %', '%')") == 37.5
+
+
+@pytest.mark.browser
+def test_what_was_said_of_another_answer_goes(visit, base):
+    page, _ = visit(f"{base['file']}/book/03_the_autoregressive_property.html")
+    form = page.locator(".answers form:has([type=text])").first
+    form.locator("[type=text]").fill("0")
+    form.locator("[type=submit]").click()
+    assert form.locator(".says").inner_text() != ""
+    form.locator("[type=text]").fill("1")
+    assert form.locator(".says").inner_text() == ""
+    assert "wrong" not in form.get_attribute("class")

@@ -265,6 +265,7 @@ def test_a_game_by_keys_alone(page):
 
 @in_browser
 def test_a_key_that_is_held_or_typed_elsewhere_is_no_bet(page):
+    page.locator("a.left-prev").focus()
     page.keyboard.press("3")
     key(page, 0).focus()
     page.keyboard.down("3")
@@ -273,6 +274,15 @@ def test_a_key_that_is_held_or_typed_elsewhere_is_no_bet(page):
     page.keyboard.press("6")
     page.keyboard.press("Control+1")
     hash_of(page, image=1, bets="2")
+    page.evaluate("document.activeElement.blur()")  # nothing has the focus, as on a page just opened
+    page.keyboard.press("4")
+    hash_of(page, image=1, bets="23")
+
+
+@in_browser
+def test_a_double_click_is_one_bet(page):
+    key(page, 1).dblclick()
+    hash_of(page, image=1, bets="1")
 
 
 @in_browser

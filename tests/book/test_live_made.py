@@ -1175,8 +1175,12 @@ def test_bets_are_settled_by_the_network(page):
         page.locator(".guide-bet input").fill(str(value))
         page.locator(".guide-bet button").click()
 
+    with torch.no_grad():
+        first = model.log_prob(drawing(model, uniforms(page, 21), nothing, 1.0)).item()
     said = settled(0, lambda: bet(100))
-    assert said.startswith(f"{-at_1:.1f} nats. You bet 100.0: {100 + at_1:.1f} too much")
+    assert said.startswith(f"{-first:.1f} nats. You bet 100.0: {100 + first:.1f} too much")
+    said = settled(0, lambda: bet(round(-first, 1)))
+    assert said == f"{-first:.1f} nats. You bet {-first:.1f}: exactly right."
     paper = page.locator("canvas.paper")
 
     def pick():

@@ -160,6 +160,30 @@ def test_the_address_follows_back_to_the_beginning(opened):
     assert not complaints
 
 
+@pytest.mark.parametrize("play", PLAY[:2], ids=str)
+def test_the_table_of_contents_leads_to_the_guide_and_changes_nothing(play, opened):
+    page, complaints = opened(play)
+
+    def look():
+        page.evaluate("walk.rest()")
+        page.wait_for_function("walk.isCalm()")
+        return page.evaluate("walk.look('.guide, .status, .mx-back, [aria-label=\"Back and forth\"]')")
+
+    beginning = look()
+    page.locator(".guide > .group button").nth(3).click()
+    step = look()
+    assert step != beginning
+    page.locator("a[href='#things-to-try'] >> visible=true").first.click()
+    page.evaluate("walk.stands()")
+    assert -1 <= page.locator(".guide").bounding_box()["y"] <= 150
+    assert look() == step
+    page.go_back()
+    assert look() == step
+    page.go_forward()
+    assert look() == step
+    assert not complaints
+
+
 def test_undo_and_redo_go_over_links_and_reloads(opened):
     page, complaints = opened(PLAY[2])
     address = lambda: page.evaluate("location.hash")
