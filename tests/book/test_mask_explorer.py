@@ -817,6 +817,27 @@ def test_an_input_moves_in_the_order(page):
     assert order_shown(page) == "3 0 4 1 2"
 
 
+@pytest.mark.parametrize("end", ["right", "below", "Escape"])
+def test_a_drag_that_ends_elsewhere_changes_nothing(page, end):
+    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    box = page.locator(".mx-network").bounding_box()
+    centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
+    at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+    where = [at(k) for k in range(5)]
+    to = {"right": (box["x"] + box["width"] + 200, where[0][1]), "below": (where[3][0], box["y"] + box["height"] + 60)}
+    page.mouse.move(*where[0])
+    page.mouse.down()
+    page.mouse.move(*to.get(end, where[3]), steps=5)
+    assert at(0)[0] > where[0][0] + 20  # it is on its way
+    if end == "Escape":
+        page.keyboard.press("Escape")
+    page.mouse.up()
+    page.mouse.move(1, 1)
+    assert page.input_value(".mx-typed") == "3 0 4 1 2"
+    page.wait_for_function("() => document.getAnimations().every(({ playState }) => playState === 'finished')")
+    assert [at(k) for k in range(5)] == where
+
+
 def test_a_finger_drags_an_input_and_scrolls_the_page(browser, base):
     context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
     page = context.new_page()
