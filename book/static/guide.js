@@ -59,9 +59,17 @@
       go(step.address.toString());
       isOpening = false;
       if (step.bet) leave = place(bet, bets[step.bet], parts);
-      else parts[step.show]?.scrollIntoView({ block: "nearest", behavior: made.calm.matches ? "instant" : "smooth" });
+      bringIntoView(root, step.bet ? root : (parts[step.show] ?? root));
     }
     return [root];
+  }
+
+  /** Scroll to the words of a step; where they and the part they speak of do not fit the screen, to this part. */
+  function bringIntoView(root, part) {
+    const fits = part.getBoundingClientRect().bottom - root.getBoundingClientRect().top < innerHeight - 80;
+    const behavior = made.calm.matches ? "instant" : "smooth";
+    if (fits) root.scrollIntoView({ block: "start", behavior });
+    else part.scrollIntoView({ block: "nearest", behavior });
   }
 
   function uncover(parts) {
