@@ -196,6 +196,7 @@ def test_undo_and_redo_go_over_links_and_reloads(opened):
         page.wait_for_function("n => walk.place() === n", arg=len(path) + 1)
         path.append(address())
     assert [re.search(r"image=(\d+)", where)[1] for where in path] == ["2", "9", "10", "11", "20", "21"]
+    page.wait_for_function("walk.isCalm()")
     page.reload()
     back = []
     for n in range(len(path), 0, -1):
