@@ -213,14 +213,15 @@ def with_titles(page):
             names = iter(titles)
             return re.sub(r"<td\b", lambda _: f'<td data-title="{html.escape(next(names))}"', row[0])
 
-        longest = [max(len(word) for words in column for word in words) for column in columns]
-        wide = " wide" * (sum(longest) + 2 * len(columns) > ROOM)
+        longest = [max((len(word) for words in column for word in words), default=0) for column in columns]
+        classes = "table" + " wide" * (sum(longest) + 2 * len(columns) > ROOM)
         text = re.sub(r"<tr\b.*?</tr>", named, table[0], flags=re.S)
         if 'class="math' in text:
             shares = [6 + min(max(len(" ".join(words)) for words in column), ROOM) for column in columns]
             widths = "".join(f'<col style="width: {100 * share / sum(shares):.0f}%">' for share in shares)
-            text, wide = text.replace("<thead>", f"<colgroup>{widths}</colgroup><thead>"), wide + " set"
-        return text.replace('class="table', f'class="table{wide}', 1)
+            text = text.replace("<thead>", f"<colgroup>{widths}</colgroup><thead>")
+            classes += " set"
+        return text.replace('class="table', f'class="{classes}', 1)
 
     return re.sub(r'<table class="table\b.*?</table>', titled, page, flags=re.S)
 

@@ -186,7 +186,7 @@ class _Anchors(HTMLParser):
             self.links.append(attributes["href"])
 
 
-# Pages whose address after the # is a state, as in `#D=5&layers=2`: test_play.py opens each that they link to.
+# Pages whose address after the # is a state, as in `#D=5&layers=2`: test_play.py opens each that the page links to.
 WITH_STATES = {Path(play.path).name for play in PLAY if play.owns}
 
 

@@ -784,6 +784,13 @@ def order_shown(page):
     return page.input_value(".mx-typed")
 
 
+def inputs_in_view(page):
+    """Scroll to the network; the function that says where the middle of an input is."""
+    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
+    return lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+
+
 def test_an_input_moves_in_the_order(page):
     """By keys, by the buttons, and by dragging it onto another one, in both arrangements."""
     page.locator('.mx-unit[data-unit="0,4"]').focus()
@@ -798,9 +805,7 @@ def test_an_input_moves_in_the_order(page):
 
     def drag(unit, onto):
         page.wait_for_timeout(600)  # units have glided to their places
-        page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
-        centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
-        at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+        at = inputs_in_view(page)
         (x, y), (to, _) = at(unit), at(onto)
         page.mouse.move(x, y)
         page.mouse.down()
@@ -819,10 +824,8 @@ def test_an_input_moves_in_the_order(page):
 
 @pytest.mark.parametrize("end", ["right", "below", "Escape"])
 def test_a_drag_that_ends_elsewhere_changes_nothing(page, end):
-    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
+    at = inputs_in_view(page)
     box = page.locator(".mx-network").bounding_box()
-    centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
-    at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
     where = [at(k) for k in range(5)]
     to = {"right": (box["x"] + box["width"] + 200, where[0][1]), "below": (where[3][0], box["y"] + box["height"] + 60)}
     page.mouse.move(*where[0])
@@ -842,9 +845,7 @@ def test_a_finger_drags_an_input_and_scrolls_the_page(browser, base):
     context = browser.new_context(viewport=NARROW, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(f"{base['file']}/{PAGES[0]}")
-    page.locator(".mx-network").evaluate("e => e.scrollIntoView({block: 'center', behavior: 'instant'})")
-    centre = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }"
-    at = lambda k: page.locator(f'.mx-unit[data-unit="0,{k}"] .mx-disc').evaluate(centre)
+    at = inputs_in_view(page)
     (x, y), (to, _) = at(2), at(3)
     session = context.new_cdp_session(page)
     touch = lambda kind, *points: session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
